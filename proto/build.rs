@@ -1,0 +1,35 @@
+//! Compiles the contract with protox, so that no protoc has to be installed, and leaves the
+//! descriptor set beside the code for reflection.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+const FILES: &[&str] = &[
+    "kumo/store/v1/admin_service.proto",
+    "kumo/store/v1/capacity_service.proto",
+    "kumo/store/v1/feed_service.proto",
+    "kumo/store/v1/location_service.proto",
+    "kumo/store/v1/model_service.proto",
+    "kumo/store/v1/node_service.proto",
+    "kumo/store/v1/post_service.proto",
+    "kumo/store/v1/tag_service.proto",
+    "kumo/store/v1/task_service.proto",
+    "kumo/media/v1/media_service.proto",
+    "kumo/tagger/v1/tagger_service.proto",
+    "kumo/node/v1/process_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(
+        out.join("descriptors.bin"),
+        prost::Message::encode_to_vec(&descriptors),
+    )?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
