@@ -1,0 +1,102 @@
+//! Where the memory of this process goes.
+
+use std::{
+    fmt, fs, io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Resident memory in bytes, as the kernel counts it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resident {
+    /// All of it.
+    pub rss: u64,
+    /// Private memory: heap and stacks.
+    pub anonymous: u64,
+    /// Pages of mapped files.
+    pub file: u64,
+    /// Shared memory.
+    pub shared: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
+}
+
+impl Resident {
+    /// Reads `/proc/self/status`.
+    ///
+    /// # Errors
+    /// If the kernel does not show it.
+    pub fn read() -> io::Result<Self> {
+        fs::read_to_string("/proc/self/status").map(|text| Self::parse(&text))
+    }
+
+    fn parse(status: &str) -> Self {
+        let mut resident = Self::default();
+        for line in status.lines() {
+            let Some((key, value)) = line.split_once(':') else {
+                continue;
+            };
+            let field = match key {
+                "VmRSS" => &mut resident.rss,
+                "RssAnon" => &mut resident.anonymous,
+                "RssFile" => &mut resident.file,
+                "RssShmem" => &mut resident.shared,
+                "VmHWM" => &mut resident.peak,
+                _ => continue,
+            };
+            let kib = value.trim().trim_end_matches(" kB").parse::<u64>();
+            *field = kib.unwrap_or(0) * 1024;
+        }
+        resident
+    }
+}
+
+type Count = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// The parts of the process that say how much they hold.
+#[derive(Clone, Default)]
+pub struct Parts {
+    parts: Arc<Mutex<Vec<(&'static str, Count)>>>,
+}
+
+impl Parts {
+    /// Adds a part; `count` gives its bytes whenever somebody asks, and must not block.
+    pub fn add(&self, name: &'static str, count: impl Fn() -> u64 + Send + Sync + 'static) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.push((name, Box::new(count)));
+    }
+
+    /// All parts and their bytes now.
+    #[must_use]
+    pub fn read(&self) -> Vec<(&'static str, u64)> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().map(|(name, count)| (*name, count())).collect()
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.read()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_text_is_read_in_bytes() {
+        let status = "Name:\tx\nVmHWM:\t  200 kB\nVmRSS:\t  100 kB\nRssAnon:\t 60 kB\nRssFile:\t 40 kB\nRssShmem:\t 0 kB\n";
+        let resident = Resident::parse(status);
+        assert_eq!((resident.rss, resident.anonymous), (102_400, 61_440));
+        assert_eq!(
+            (resident.file, resident.shared, resident.peak),
+            (40_960, 0, 204_800)
+        );
+    }
+
+    #[test]
+    fn this_process_has_memory() {
+        let resident = Resident::read().expect("the kernel shows it");
+        assert!(resident.rss > 0 && resident.peak >= resident.rss / 2);
+    }
+}

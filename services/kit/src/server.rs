@@ -1,0 +1,255 @@
+//! The one way to serve: accepts with ceilings, puts the layers around the handlers, adds health,
+//! reflection and `ProcessService`, and drains at shutdown.
+
+mod accept;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use proto::node::v1::process_service_server::ProcessServiceServer;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::{Routes, RoutesBuilder},
+    transport::Server,
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::Service;
+
+pub use accept::Peer;
+
+use crate::{
+    auth::{Principal, Scope},
+    code::{Code, Fault},
+    health::Health,
+    layers::{Rules, Scopes, wrap},
+    run::Context,
+};
+
+/// Methods that every service has, and what they need.
+const COMMON: &[(&str, Scope)] = &[
+    ("/kumo.node.v1.ProcessService/GetProcess", Scope::Read),
+    ("/grpc.health.v1.Health/Check", Scope::Read),
+    ("/grpc.health.v1.Health/Watch", Scope::Read),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Scope::Read,
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Scope::Read,
+    ),
+];
+
+/// Streams open at once on one connection.
+const STREAMS: u32 = 256;
+/// How often a silent connection is asked for a sign of life, and how long it may take.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(10);
+/// A handler that was given no deadline ends after this.
+const HANDLER_LIMIT: Duration = Duration::from_secs(120);
+
+/// Why serving ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The transport failed as a whole.
+    #[error("the server failed")]
+    Transport(#[from] tonic::transport::Error),
+    /// The descriptors are not what reflection expects.
+    #[error("cannot describe the services")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// `serve` was called a second time.
+    #[error("this process serves already")]
+    AlreadyServing,
+}
+
+impl Fault for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Transport(_) | Self::Reflection(_) | Self::AlreadyServing => Code::Internal,
+        }
+    }
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Transport(_) => "TRANSPORT",
+            Self::Reflection(_) => "REFLECTION",
+            Self::AlreadyServing => "ALREADY_SERVING",
+        }
+    }
+}
+
+/// The services of one process.
+#[derive(Debug, Default)]
+pub struct Api {
+    routes: RoutesBuilder,
+    names: Vec<&'static str>,
+    scopes: Scopes,
+}
+
+impl Api {
+    /// No services yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a service.
+    #[must_use]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a builder step, not arithmetic"
+    )]
+    pub fn add<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.routes.add_service(service);
+        self.names.push(S::NAME);
+        self
+    }
+
+    /// Says what scope methods need, by path (`/package.Service/Method`). A method that is not
+    /// named needs [`Scope::Admin`].
+    #[must_use]
+    pub fn scopes(mut self, scopes: &[(&'static str, Scope)]) -> Self {
+        self.scopes.extend(scopes.iter().copied());
+        self
+    }
+}
+
+/// Who made this request.
+///
+/// # Panics
+/// Never behind [`Context::serve`]: its layers refuse requests without a principal.
+pub fn principal<T>(request: &tonic::Request<T>) -> &Principal {
+    request
+        .extensions()
+        .get::<Principal>()
+        .expect("the auth layer lets no request pass without a principal")
+}
+
+impl Context {
+    /// Serves `api` and the admin port until the shutdown has begun and what was in progress is
+    /// done. Streams that do not end by themselves must watch [`Context::shutdown`].
+    ///
+    /// # Errors
+    /// If the transport fails as a whole.
+    pub async fn serve(&self, mut api: Api) -> Result<(), Error> {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        api.names.push(ProcessServiceServer::<crate::Process>::NAME);
+        api.routes
+            .add_service(ProcessServiceServer::new(self.process.clone()));
+        api.routes.add_service(health.clone());
+        add_reflection(&mut api.routes)?;
+        api.scopes.extend(COMMON.iter().copied());
+
+        self.tasks.spawn(
+            "health",
+            report(
+                reporter,
+                self.health.clone(),
+                api.names,
+                self.shutdown.clone(),
+            ),
+        );
+        let rules = Rules {
+            authority: self.authority.clone(),
+            scopes: Arc::new(api.scopes),
+            calls: Arc::new(Semaphore::new(self.shared.max_calls as usize)),
+            handler_limit: HANDLER_LIMIT,
+        };
+        let listeners = self.listeners.take().ok_or(Error::AlreadyServing)?;
+        let drained = crate::Shutdown::new();
+        let main = async {
+            let service = wrap(api.routes.routes().prepare(), &rules);
+            let ended = self.listen(service, listeners.main, &self.shutdown).await;
+            drained.begin();
+            ended
+        };
+        // Probes are answered until the drain is over: NOT_SERVING is an answer too.
+        let service = Routes::new(health).prepare();
+        let admin = self.listen(service, listeners.admin, &drained);
+        let (main, admin) = tokio::join!(main, admin);
+        main?;
+        Ok(admin?)
+    }
+
+    async fn listen<S>(
+        &self,
+        service: S,
+        listener: TcpListener,
+        shutdown: &crate::Shutdown,
+    ) -> Result<(), tonic::transport::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+    {
+        let connections = accept::connections(listener, self.shared.max_connections);
+        Server::builder()
+            .max_concurrent_streams(STREAMS)
+            .http2_keepalive_interval(Some(PING))
+            .http2_keepalive_timeout(Some(PONG))
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .http2_max_header_list_size(16 << 10)
+            .serve_with_incoming_shutdown(service, connections, shutdown.begun())
+            .await
+    }
+}
+
+fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::server::Error> {
+    let describe = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes.add_service(describe().build_v1()?);
+    routes.add_service(describe().build_v1alpha()?);
+    Ok(())
+}
+
+/// Tells `grpc.health.v1` what is so: for the whole process (the empty name, and `readiness`) and
+/// for each service. `liveness` is about this process alone, and so is true while it answers.
+async fn report(
+    reporter: HealthReporter,
+    health: Health,
+    names: Vec<&'static str>,
+    shutdown: crate::Shutdown,
+) {
+    let mut reasons = health.watch();
+    reporter
+        .set_service_status("liveness", ServingStatus::Serving)
+        .await;
+    loop {
+        let ready = reasons.borrow_and_update().is_empty() && !shutdown.is_begun();
+        let status = if ready {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for name in ["", "readiness"].iter().chain(&names) {
+            reporter.set_service_status(*name, status).await;
+        }
+        if shutdown.is_begun() {
+            return;
+        }
+        tokio::select! {
+            () = shutdown.begun() => {}
+            changed = reasons.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
