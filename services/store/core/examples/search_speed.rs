@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "t4321 t1",
         "-t1",
         "t1 or t2 or t3",
-        "t12*",
+        "t123*",
         "t1 t2 t3 -t4 width:>=2000",
         "width:>=2000",
         "t1 t2 t3 -t4 order:size",

@@ -214,6 +214,13 @@ impl Index {
     }
 }
 
+/// A summary: the whole would be millions of ids.
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Index").field(&self.memory()).finish()
+    }
+}
+
 fn put(set: &mut RoaringBitmap, post: PostId, member: bool) {
     if member {
         set.insert(post);
