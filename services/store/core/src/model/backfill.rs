@@ -1,0 +1,123 @@
+//! What a change of models brings with it, in slices that hold the connection for milliseconds:
+//! tasks for old posts, the end of tasks no longer wanted, effective tags derived anew.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::store::Write;
+use crate::{Error, ModelId, Now, PostId};
+
+/// Most tasks of a model's backfill that wait, run or are parked at once.
+pub const BACKFILL_WINDOW: u64 = 20_000;
+/// Most posts one slice looks at.
+pub const SLICE: u32 = 500;
+/// Posts derived anew in one slice; each is a read, a derivation and a write.
+const DERIVED: u32 = 200;
+
+/// What a slice of backfill did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backfilled {
+    /// Tasks made.
+    pub made: usize,
+    /// Whether another slice would find something to do now.
+    pub more: bool,
+}
+
+impl Write<'_> {
+    /// One slice of all that goes on in the background. Returns whether more is to be done now;
+    /// call it when nothing else waits, and again after tasks were completed.
+    pub fn upkeep(&mut self, now: Now) -> Result<bool, Error> {
+        let mut more = false;
+        for model in self.models()?.iter() {
+            if model.active {
+                more |= self.backfill(model.id, now)?.more;
+            } else {
+                more |= self.drop_tasks(model.id, now)?;
+            }
+        }
+        Ok(self.derive_slice()? || more)
+    }
+
+    /// One slice of a model's backfill: looks at up to [`SLICE`] posts from its cursor down and
+    /// makes a task for each that has neither a task nor a result, so long as fewer than
+    /// [`BACKFILL_WINDOW`] are materialised.
+    pub(crate) fn backfill(&mut self, model: ModelId, now: Now) -> Result<Backfilled, Error> {
+        let next: PostId = self
+            .conn
+            .prepare_cached("SELECT backfill_next FROM model WHERE id = ?1")?
+            .query_row(params![model], |row| row.get(0))?;
+        let room = BACKFILL_WINDOW.saturating_sub(self.materialised(model)?);
+        let look = u64::from(SLICE).min(room) as u32;
+        if next == 0 || look == 0 {
+            return Ok(Backfilled::default());
+        }
+        let seen: Vec<(PostId, bool)> = self
+            .conn
+            .prepare_cached(
+                "SELECT id, \
+                 NOT EXISTS (SELECT 1 FROM prediction WHERE post = post.id AND model = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM task WHERE post = post.id AND model = ?1) \
+                 FROM post WHERE id <= ?2 ORDER BY id DESC LIMIT ?3",
+            )?
+            .query_map(params![model, next, look], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        let wanted: Vec<PostId> = seen.iter().filter(|(_, w)| *w).map(|(id, _)| *id).collect();
+        let rest = match seen.last() {
+            Some((last, _)) if seen.len() == look as usize => last - 1,
+            Some(_) | None => 0,
+        };
+        self.conn
+            .prepare_cached("UPDATE model SET backfill_next = ?2 WHERE id = ?1")?
+            .execute(params![model, rest])?;
+        self.make_backfill_tasks(model, &wanted, now)?;
+        self.demand_changed();
+        Ok(Backfilled {
+            made: wanted.len(),
+            more: rest > 0 && (wanted.len() as u64) < room,
+        })
+    }
+
+    /// Starts deriving effective tags anew for the posts that `model` has predictions of.
+    pub(crate) fn derive_again(&mut self, model: ModelId) -> Result<(), Error> {
+        if self.progress(model)?.done == 0 {
+            return Ok(());
+        }
+        let last = self.last_post()?;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO meta (key, value) VALUES ('derive_next', ?1) \
+                 ON CONFLICT DO UPDATE SET value = excluded.value",
+            )?
+            .execute(params![last])?;
+        Ok(())
+    }
+
+    /// Derives a slice of posts anew, newest first. Returns whether more are left.
+    fn derive_slice(&mut self) -> Result<bool, Error> {
+        let next: Option<PostId> = self
+            .conn
+            .prepare_cached("SELECT value FROM meta WHERE key = 'derive_next' AND value > 0")?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        let Some(next) = next else {
+            return Ok(false);
+        };
+        let posts: Vec<PostId> = self
+            .conn
+            .prepare_cached("SELECT id FROM post WHERE id <= ?1 ORDER BY id DESC LIMIT ?2")?
+            .query_map(params![next, DERIVED], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for &post in &posts {
+            self.rederive_if_changed(post)?;
+        }
+        let rest = match posts.last() {
+            Some(last) if posts.len() == DERIVED as usize => last - 1,
+            Some(_) | None => 0,
+        };
+        self.conn
+            .prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'derive_next'")?
+            .execute(params![rest])?;
+        Ok(rest > 0)
+    }
+}

@@ -1,0 +1,209 @@
+//! Making a model revision known: its labels become tags, in slices, then its row is written.
+
+use rusqlite::params;
+
+use super::{Labels, Model, ModelKind, Target, pack_thresholds};
+use crate::effective::Thresholds;
+use crate::store::Write;
+use crate::tag::{MAX_NEW_TAGS, normalize};
+use crate::{Category, Error, ModelId, Now, Rating};
+
+/// Most labels of a model.
+pub const MAX_LABELS: usize = 200_000;
+/// Longest name, bytes.
+const MAX_NAME: usize = 100;
+
+/// What a label is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelCategory {
+    /// A tag of this category.
+    Tag(Category),
+    /// A rating; the label's name says which.
+    Rating,
+}
+
+/// One output of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Tag name in any spelling, or name of a rating.
+    pub name: String,
+    /// What it is.
+    pub category: LabelCategory,
+}
+
+/// A model revision to make known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewModel {
+    /// What it does.
+    pub kind: ModelKind,
+    /// Name for people: letters, digits, `.`, `_`, `-`.
+    pub name: String,
+    /// Hash of weights and preprocessing.
+    pub revision: [u8; 32],
+    /// Labels in the order of its outputs; at most [`MAX_LABELS`], none for an embedder.
+    pub labels: Vec<Label>,
+    /// Confidence from which a label becomes a tag.
+    pub thresholds: Thresholds,
+    /// Activate it if no model of its kind is active.
+    pub activate_if_first: bool,
+}
+
+/// A registration under way. A model may bring 200,000 labels, too many for one job, so it goes
+/// in steps: call [`Registration::step`] in one request after another until it returns the model.
+/// Steps may be repeated, and what an abandoned registration leaves is tags without posts.
+#[derive(Debug)]
+pub struct Registration {
+    new: NewModel,
+    /// Names in normal form.
+    names: Vec<Option<(String, Category)>>,
+    ready: usize,
+}
+
+impl Registration {
+    /// Checks a model and prepares its registration. Touches no disk.
+    pub fn new(new: NewModel) -> Result<Self, Error> {
+        check_name("model name", &new.name)?;
+        crate::error::at_most("labels", new.labels.len(), MAX_LABELS)?;
+        match new.kind {
+            ModelKind::Tag if new.labels.is_empty() => {
+                return Err(Error::invalid(
+                    "model",
+                    &new.name,
+                    "a tagger must have labels",
+                ));
+            }
+            ModelKind::Embed if !new.labels.is_empty() => {
+                return Err(Error::invalid(
+                    "model",
+                    &new.name,
+                    "an embedder has no labels",
+                ));
+            }
+            ModelKind::Tag | ModelKind::Embed => {}
+        }
+        let names = new.labels.iter().map(normal).collect::<Result<_, _>>()?;
+        Ok(Self {
+            new,
+            names,
+            ready: 0,
+        })
+    }
+
+    /// Takes one step; returns the model once it is registered. A revision that is known already
+    /// is returned as it is.
+    pub fn step(&mut self, write: &mut Write<'_>, now: Now) -> Result<Option<Model>, Error> {
+        if let Some(known) = self.known(write)? {
+            return Ok(Some(known));
+        }
+        let end = self.names.len().min(self.ready + MAX_NEW_TAGS);
+        let slice: Vec<(&str, Category)> = self.names[self.ready..end]
+            .iter()
+            .flatten()
+            .map(|(name, category)| (name.as_str(), *category))
+            .collect();
+        write.create_tags(&slice)?;
+        self.ready = end;
+        if end < self.names.len() {
+            return Ok(None);
+        }
+        let targets = self.targets(write)?;
+        let id = self.insert(write, &targets, now)?;
+        write.models.borrow_mut().clear();
+        let kind = self.new.kind;
+        let first = !write
+            .active_models()?
+            .iter()
+            .any(|model| model.kind == kind);
+        if self.new.activate_if_first && first {
+            write.activate_model(id, now)?;
+        }
+        write.model(id).map(Some)
+    }
+
+    fn known(&self, write: &Write<'_>) -> Result<Option<Model>, Error> {
+        let models = write.models()?;
+        let known = models.iter().find(|m| m.revision == self.new.revision);
+        let Some(known) = known else {
+            return Ok(None);
+        };
+        if known.kind != self.new.kind || known.label_count as usize != self.new.labels.len() {
+            return Err(Error::invalid(
+                "model",
+                &self.new.name,
+                "its revision is known with another kind or number of labels",
+            ));
+        }
+        Ok(Some(known.clone()))
+    }
+
+    fn targets(&self, write: &Write<'_>) -> Result<Labels, Error> {
+        let mut targets = Vec::with_capacity(self.names.len());
+        for (label, name) in self.new.labels.iter().zip(&self.names) {
+            targets.push(match name {
+                Some((name, _)) => {
+                    let tag = write.tags().find(name);
+                    // Steps of a group whose COMMIT failed must be taken again.
+                    let tag = tag.ok_or_else(|| Error::not_found("tag", name))?;
+                    Target::Tag(tag.id)
+                }
+                None => Target::Rating(rating(&label.name)?),
+            });
+        }
+        Ok(Labels::new(targets))
+    }
+
+    fn insert(&self, write: &mut Write<'_>, labels: &Labels, now: Now) -> Result<ModelId, Error> {
+        let id = write
+            .conn
+            .prepare_cached(
+                "INSERT INTO model (kind, name, revision, thresholds, active, preferred, paused, \
+                 backfill_next, created_ms) VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, ?5)",
+            )?
+            .insert(params![
+                self.new.kind.code(),
+                self.new.name,
+                self.new.revision,
+                pack_thresholds(self.new.thresholds),
+                now.unix_ms,
+            ])?;
+        let id = ModelId::try_from(id).map_err(|_| Error::Exhausted {
+            noun: "model",
+            limit: u64::from(ModelId::MAX),
+        })?;
+        write
+            .conn
+            .prepare_cached("INSERT INTO model_labels (model, labels) VALUES (?1, ?2)")?
+            .execute(params![id, labels.to_bytes()])?;
+        Ok(id)
+    }
+}
+
+fn normal(label: &Label) -> Result<Option<(String, Category)>, Error> {
+    match label.category {
+        LabelCategory::Tag(category) => Ok(Some((normalize(&label.name)?, category))),
+        LabelCategory::Rating => rating(&label.name).map(|_| None),
+    }
+}
+
+fn rating(name: &str) -> Result<Rating, Error> {
+    Rating::from_name(name).ok_or_else(|| {
+        Error::invalid(
+            "rating label",
+            name,
+            "general, sensitive, questionable or explicit",
+        )
+    })
+}
+
+/// Refuses names of models, nodes and watchers that are empty, long or need quoting.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), Error> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
+        return Err(Error::invalid(
+            what,
+            name,
+            "1 to 100 letters, digits, '.', '_' or '-'",
+        ));
+    }
+    Ok(())
+}
