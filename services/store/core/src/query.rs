@@ -20,7 +20,7 @@ mod parse;
 mod plan;
 mod syntax;
 
-pub use error::{Error, Problem};
+pub use error::{Error, MAX_TEXT, Problem};
 pub use number::{Field, Ranges};
 pub use plan::{MAX_WILDCARD_TAGS, Plan, TagNames};
 pub use syntax::{Expr, Query, RatingSet, TagTerm};

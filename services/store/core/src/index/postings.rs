@@ -212,7 +212,7 @@ mod tests {
 
     use roaring::RoaringBitmap;
 
-    use super::{BITSET, CONTAINER, Posting, Postings, SLOT, bitmap_bytes};
+    use super::{BITSET, CONTAINER, FEW, Posting, Postings, SLOT, bitmap_bytes};
 
     #[test]
     fn a_posting_agrees_with_a_plain_set_while_it_grows_and_shrinks() {
@@ -262,7 +262,9 @@ mod tests {
         for post in (0..320_000).step_by(10_000) {
             few.insert(post);
         }
-        assert_eq!(few.memory(), 32 * 4);
+        assert_eq!(few.memory(), FEW * 4);
+        few.insert(1);
+        assert!(matches!(few, Posting::Many(_)));
         let mut dense = RoaringBitmap::new();
         dense.extend((0..131_072).step_by(2));
         assert_eq!(bitmap_bytes(&dense), 2 * (CONTAINER + BITSET));

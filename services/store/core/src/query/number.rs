@@ -229,29 +229,36 @@ mod tests {
     #[test]
     fn every_way_to_write_a_range_is_read() {
         const MAX: u64 = u64::MAX;
-        let table: &[(Field, &str, &[(u64, u64)])] = &[
-            (Field::Width, "100", &[(100, 100)]),
-            (Field::Width, ">=100", &[(100, MAX)]),
-            (Field::Width, ">100", &[(101, MAX)]),
-            (Field::Width, "<=100", &[(0, 100)]),
-            (Field::Width, "<100", &[(0, 99)]),
-            (Field::Width, "100..200", &[(100, 200)]),
-            (Field::Width, "..200", &[(0, 200)]),
-            (Field::Width, "100..", &[(100, MAX)]),
-            (Field::Id, "7,1,2,3,9..12,5..6", &[(1, 3), (5, 7), (9, 12)]),
-            (Field::Id, "18446744073709551615,1", &[(1, 1), (MAX, MAX)]),
-            (Field::Size, ">=1.5kb", &[(1536, MAX)]),
-            (Field::Size, ">1.3kb", &[(1332, MAX)]),
-            (Field::Size, ">=1.3kb", &[(1332, MAX)]),
-            (Field::Size, "<1.3kb", &[(0, 1331)]),
-            (Field::Size, "2000", &[(2000, 2000)]),
-            (Field::Size, "2000b", &[(2000, 2000)]),
-            (Field::Size, "1mb", &[(996_148, 1_101_004)]),
-            (Field::Pixels, "2", &[(1_900_000, 2_100_000)]),
-            (Field::Pixels, "0.5..1.25", &[(500_000, 1_250_000)]),
-        ];
-        for (field, text, expected) in table {
-            assert_eq!(&ranges(*field, text), expected, "{field:?} {text}");
+        for (field, text, expected) in [
+            (Field::Width, "100", vec![(100, 100)]),
+            (Field::Width, ">=100", vec![(100, MAX)]),
+            (Field::Width, ">100", vec![(101, MAX)]),
+            (Field::Width, "<=100", vec![(0, 100)]),
+            (Field::Width, "<100", vec![(0, 99)]),
+            (Field::Width, "100..200", vec![(100, 200)]),
+            (Field::Width, "..200", vec![(0, 200)]),
+            (Field::Width, "100..", vec![(100, MAX)]),
+            (
+                Field::Id,
+                "7,1,2,3,9..12,5..6",
+                vec![(1, 3), (5, 7), (9, 12)],
+            ),
+            (
+                Field::Id,
+                "18446744073709551615,1",
+                vec![(1, 1), (MAX, MAX)],
+            ),
+            (Field::Size, ">=1.5kb", vec![(1536, MAX)]),
+            (Field::Size, ">1.3kb", vec![(1332, MAX)]),
+            (Field::Size, ">=1.3kb", vec![(1332, MAX)]),
+            (Field::Size, "<1.3kb", vec![(0, 1331)]),
+            (Field::Size, "2000", vec![(2000, 2000)]),
+            (Field::Size, "2000b", vec![(2000, 2000)]),
+            (Field::Size, "1mb", vec![(996_148, 1_101_004)]),
+            (Field::Pixels, "2", vec![(1_900_000, 2_100_000)]),
+            (Field::Pixels, "0.5..1.25", vec![(500_000, 1_250_000)]),
+        ] {
+            assert_eq!(ranges(field, text), expected, "{field:?} {text}");
         }
     }
 
