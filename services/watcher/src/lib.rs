@@ -1,1 +1,13 @@
 //! Under construction.
+pub mod beneath;
+pub mod dirty;
+pub mod glance;
+pub mod hash;
+pub mod known;
+pub mod listen;
+pub mod place;
+pub mod plan;
+pub mod renditions;
+pub mod roots;
+pub mod settle;
+pub mod stamp;

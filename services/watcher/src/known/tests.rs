@@ -1,0 +1,193 @@
+//! The known table keeps what it was told, and survives not being there.
+
+use super::*;
+use crate::{
+    place::{Place, RootId},
+    stamp::Stamp,
+};
+
+fn stamp(ino: u64) -> Stamp {
+    Stamp {
+        dev: 5,
+        ino,
+        size: 100,
+        mtime_ns: 10,
+        ctime_ns: 20,
+    }
+}
+
+fn open(folder: &Path) -> (Known, Found) {
+    Known::open(folder).expect("opens")
+}
+
+fn hold(known: &mut Known, root: RootId, path: &str, ino: u64, content: u8) {
+    let place = Place::new(root, path.as_bytes());
+    known
+        .record(&[Record::Held(place, stamp(ino), [content; 32])])
+        .expect("records");
+}
+
+#[test]
+fn what_was_recorded_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, found) = open(folder.path());
+    assert_eq!(found, Found::Absent);
+    let root = known.root(b"/pictures").expect("adds").id;
+    hold(&mut known, root, "a/b.jpg", 7, 1);
+    drop(known);
+    let (mut known, found) = open(folder.path());
+    assert_eq!(found, Found::Kept);
+    assert_eq!(known.root(b"/pictures").expect("finds").id, root);
+    let place = Place::new(root, b"a/b.jpg".as_slice());
+    let compared = known.compare_place(&place, &stamp(7)).expect("compares");
+    let row = compared.row.expect("is known");
+    assert_eq!(
+        (row.state, row.stamp, row.sha256),
+        (State::Held, stamp(7), Some([1; 32]))
+    );
+    assert_eq!(known.count_held(root).expect("counts"), 1);
+}
+
+#[test]
+fn a_file_seen_under_another_name_with_the_same_marks_is_a_twin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, _) = open(folder.path());
+    let root = known.root(b"/pictures").expect("adds").id;
+    hold(&mut known, root, "a/b.jpg", 7, 1);
+    let moved = Place::new(root, b"c/b.jpg".as_slice());
+    let compared = known.compare_place(&moved, &stamp(7)).expect("compares");
+    assert_eq!(
+        compared,
+        Compared {
+            row: None,
+            twin: Some([1; 32])
+        }
+    );
+    let touched = Stamp {
+        ctime_ns: 21,
+        ..stamp(7)
+    };
+    assert_eq!(
+        known
+            .compare_place(&moved, &touched)
+            .expect("compares")
+            .twin,
+        None
+    );
+}
+
+#[test]
+fn a_directory_that_is_gone_takes_its_files_along_and_no_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, _) = open(folder.path());
+    let root = known.root(b"/pictures").expect("adds").id;
+    for (ino, path) in (1..).zip(["a/1", "a/b/2", "ab/3", "a.x/4", "a0/5"]) {
+        hold(&mut known, root, path, ino, 1);
+    }
+    let gone = Place::new(root, b"a".as_slice());
+    assert_eq!(known.mark_absent_at(&gone).expect("marks"), 2);
+    let mut absent: Vec<String> = known
+        .absent(root, 10)
+        .expect("lists")
+        .into_iter()
+        .map(|(place, _)| place.display())
+        .collect();
+    absent.sort();
+    assert_eq!(absent, ["a/1", "a/b/2"]);
+    known
+        .record(&[Record::Missing(Place::new(root, b"a/1".as_slice()))])
+        .expect("records");
+    assert_eq!(known.absent(root, 10).expect("lists").len(), 1);
+    assert_eq!(known.count_held(root).expect("counts"), 4);
+}
+
+#[test]
+fn damage_and_other_versions_are_replaced_and_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(folder.path()));
+    fs::write(
+        folder.path().join("known.db"),
+        b"this is no database at all, not at all",
+    )
+    .expect("writes");
+    let (known, found) = open(folder.path());
+    assert!(matches!(found, Found::Replaced(_)), "{found:?}");
+    known
+        .db
+        .execute_batch("PRAGMA user_version = 99")
+        .expect("writes");
+    drop(known);
+    let (_known, found) = open(folder.path());
+    assert!(
+        matches!(&found, Found::Replaced(why) if why.contains("99")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn damage_met_in_use_is_repaired_by_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, _) = open(folder.path());
+    let root = known.root(b"/pictures").expect("adds").id;
+    for ino in 0..2000 {
+        hold(&mut known, root, &format!("a/{ino:050}"), ino, 1);
+    }
+    known
+        .db
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .expect("checkpoints");
+    drop(known);
+    let path = folder.path().join("known.db");
+    let mut bytes = fs::read(&path).expect("reads");
+    let middle = 8192..bytes.len();
+    bytes[middle].fill(0x5a);
+    fs::write(&path, bytes).expect("writes");
+    let (mut known, _) = open(folder.path());
+    assert!(matches!(known.count_held(root), Err(Error::Sqlite { .. })));
+    drop(known);
+    let (_known, found) = open(folder.path());
+    assert!(matches!(found, Found::Replaced(_)), "{found:?}");
+}
+
+#[test]
+fn two_watchers_cannot_share_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = open(folder.path());
+    assert!(matches!(Known::open(folder.path()), Err(Error::InUse(_))));
+}
+
+#[test]
+fn the_frontier_of_a_scan_empties_and_tells_what_was_not_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, _) = open(folder.path());
+    let root = known.root(b"/pictures").expect("adds").id;
+    hold(&mut known, root, "old/1", 1, 1);
+    known.begin_scan(root, b"").expect("begins");
+    let mut listed = Vec::new();
+    while let Some(dir) = known.next_dir(root).expect("gives") {
+        if dir.path.is_empty() {
+            known
+                .add_dirs(root, b"", &[b"x".to_vec(), b"y".to_vec()])
+                .expect("adds");
+        }
+        known.finish_dir(dir.id, Some(1)).expect("finishes");
+        listed.push(dir.path);
+    }
+    assert_eq!(listed, [b"".to_vec(), b"y".to_vec(), b"x".to_vec()]);
+    let unlisted = known.unlisted(root, 1, b"", 10).expect("lists");
+    assert_eq!(unlisted, [b"old".to_vec()]);
+}
+
+#[test]
+fn a_renumbered_device_takes_its_files_along() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, _) = open(folder.path());
+    let root = known.root(b"/pictures").expect("adds").id;
+    known.identify(root, (5, 2)).expect("identifies");
+    hold(&mut known, root, "a", 7, 1);
+    known.identify(root, (6, 2)).expect("identifies");
+    let seen = Stamp { dev: 6, ..stamp(7) };
+    let place = Place::new(root, b"a".as_slice());
+    let row = known.compare_place(&place, &seen).expect("compares").row;
+    assert_eq!(row.map(|row| row.stamp), Some(seen));
+}

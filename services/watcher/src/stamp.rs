@@ -1,0 +1,87 @@
+//! What the file system says of a file without reading it: enough to know that nothing changed.
+
+use rustix::fs::{FileType, Stat};
+
+/// The marks by which a file is recognised. Any writing changes at least one of them; `ctime_ns`
+/// cannot be set by a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Stamp {
+    /// Device number. Changes from boot to boot on some file systems.
+    pub dev: u64,
+    /// Inode number; 0 if only the store's record of the file is known.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Change time, nanoseconds since 1970.
+    pub ctime_ns: i64,
+}
+
+impl Stamp {
+    /// The stamp in a stat result.
+    #[must_use]
+    pub fn of(stat: &Stat) -> Self {
+        Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec.into()),
+            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec.into()),
+        }
+    }
+
+    /// A stamp as far as the store remembers one: no inode, no change time.
+    #[must_use]
+    pub fn remembered(size: u64, mtime_ns: i64) -> Self {
+        Self {
+            size,
+            mtime_ns,
+            ..Self::default()
+        }
+    }
+
+    /// Whether this came from the store's memory and not from a file system.
+    #[must_use]
+    pub fn is_remembered(&self) -> bool {
+        self.ino == 0 && self.ctime_ns == 0
+    }
+
+    /// Whether size and modification time agree.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        self.size == other.size && self.mtime_ns == other.mtime_ns
+    }
+}
+
+/// Kind of a directory entry, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A link, pipe, socket or device: never opened.
+    Other,
+}
+
+impl Kind {
+    /// The kind in a stat result.
+    #[must_use]
+    pub fn of(stat: &Stat) -> Self {
+        Self::from_type(FileType::from_raw_mode(stat.st_mode))
+    }
+
+    fn from_type(file_type: FileType) -> Self {
+        match file_type {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Directory,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: u64) -> i64 {
+    let part = i64::try_from(nanoseconds).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(part)
+}
