@@ -4,12 +4,12 @@
 //! step and logs the value it replaced. Rolling back is the same setters with the logged values,
 //! so an index cannot be forgotten there.
 
+mod index;
+mod look;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::Claim;
-use super::row::{
-    Holder, Incarnation, Millis, NodeId, NodeRow, QueueId, Ran, TaskId, Token, WatcherId,
-};
+use super::row::{Holder, Incarnation, Millis, NodeId, QueueId, Ran, TaskId, Token, WatcherId};
 
 /// Bounds on what is kept in memory and given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,8 +220,6 @@ impl State {
         }
     }
 
-    // --- setters: the only places that change anything ---
-
     pub(super) fn put(&mut self, id: TaskId, task: Option<Task>) {
         let old = self.swap_task(id, task);
         self.undo.push(Undo::Task(id, old));
@@ -269,8 +267,6 @@ impl State {
         self.stale += 1;
     }
 
-    // --- undo ---
-
     pub(super) fn mark(&self) -> Mark {
         Mark(self.undo.len())
     }
@@ -296,274 +292,11 @@ impl State {
             }
         }
     }
-
-    // --- readers ---
-
-    pub(super) fn task(&self, id: TaskId) -> Option<&Task> {
-        self.tasks.get(&id)
-    }
-
-    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.get(&id)
-    }
-
-    pub(super) fn node_ids(&self) -> Vec<NodeId> {
-        self.nodes.keys().copied().collect()
-    }
-
-    pub(super) fn queue(&self, id: QueueId) -> Queue {
-        self.queues.get(&id).copied().unwrap_or_default()
-    }
-
-    pub(super) fn queue_ids(&self) -> impl Iterator<Item = QueueId> + '_ {
-        self.queues.keys().copied()
-    }
-
-    pub(super) fn counter(&self) -> u64 {
-        self.counter
-    }
-
-    pub(super) fn stale(&self) -> u64 {
-        self.stale
-    }
-
-    pub(super) fn is_online(&self, watcher: WatcherId) -> bool {
-        self.online.contains(&watcher)
-    }
-
-    pub(super) fn held_by(&self, node: NodeId) -> usize {
-        self.loads.get(&node).map_or(0, |load| load.held)
-    }
-
-    pub(super) fn holds_alone(&self, node: NodeId) -> bool {
-        self.loads.get(&node).is_some_and(|load| load.alone > 0)
-    }
-
-    pub(super) fn blamed_on(&self, node: NodeId) -> usize {
-        self.loads.get(&node).map_or(0, |load| load.blamed)
-    }
-
-    pub(super) fn blame(&self, key: (NodeId, TaskId)) -> Option<u8> {
-        self.blame.get(&key).copied()
-    }
-
-    pub(super) fn has_blame(&self) -> bool {
-        !self.blame.is_empty()
-    }
-
-    pub(super) fn blames_of(&self, node: NodeId) -> Vec<(TaskId, u8)> {
-        let range = (node, 0)..=(node, TaskId::MAX);
-        self.blame
-            .range(range)
-            .map(|(&(_, id), &charged)| (id, charged))
-            .collect()
-    }
-
-    pub(super) fn leases_of(&self, node: NodeId) -> Vec<TaskId> {
-        of(&self.held, node)
-    }
-
-    pub(super) fn ran_by(&self, node: NodeId) -> Vec<TaskId> {
-        of(&self.ran, node)
-    }
-
-    pub(super) fn waiting_for(&self, watcher: WatcherId) -> Vec<TaskId> {
-        of(&self.waiting, watcher)
-    }
-
-    /// The ready tasks of a queue that may be given out, in order.
-    pub(super) fn ready(&self, queue: QueueId) -> impl DoubleEndedIterator<Item = Key> + '_ {
-        let end = self.queue(queue).frontier.unwrap_or((u8::MAX, TaskId::MAX));
-        self.ready
-            .range((queue, (0, 0))..(queue, end))
-            .map(|&(_, key)| key)
-    }
-
-    /// All ready tasks of a queue, in order.
-    pub(super) fn window(&self, queue: QueueId) -> impl DoubleEndedIterator<Item = Key> + '_ {
-        self.ready
-            .range((queue, (0, 0))..=(queue, (u8::MAX, TaskId::MAX)))
-            .map(|&(_, key)| key)
-    }
-
-    pub(super) fn next_timer(&self) -> Option<(Millis, TaskId)> {
-        self.timers.first().copied()
-    }
-
-    pub(super) fn next_due(&self) -> Option<Millis> {
-        self.next_timer().map(|(at, _)| at)
-    }
-
-    pub(super) fn counts(&self, id: QueueId) -> Counts {
-        let queue = self.queue(id);
-        let tally = self.tallies.get(&id).copied().unwrap_or_default();
-        Counts {
-            leasable: if queue.paused {
-                0
-            } else {
-                tally.ready + queue.backlog
-            },
-            leased: tally.leased,
-            backed_off: tally.later,
-            parked: tally.parked,
-            window: tally.ready,
-        }
-    }
-
-    pub(super) fn node_row(&self, id: NodeId) -> Option<NodeRow> {
-        self.nodes.get(&id).map(|node| NodeRow {
-            node: id,
-            incarnation: node.incarnation,
-            retired: node.retired.clone(),
-            queues: node.queues.clone(),
-            stopped: node.stopped,
-            paused: node.paused,
-        })
-    }
-
-    /// The task and its lease, if `claim` is good and `holder` holds it.
-    pub(super) fn claimed(&self, holder: Holder, claim: Claim) -> Option<(Task, Lease)> {
-        use super::planted::{Bug, planted};
-        let task = self.tasks.get(&claim.task)?;
-        let Place::Leased(lease) = &task.place else {
-            return None;
-        };
-        let fenced = lease.token != claim.token && !planted(Bug::NoFencing);
-        (lease.holder == holder && !fenced).then(|| (task.clone(), lease.clone()))
-    }
-
-    // --- upkeep of what is derived ---
-
-    fn swap_task(&mut self, id: TaskId, task: Option<Task>) -> Option<Task> {
-        let old = self.tasks.remove(&id);
-        if let Some(old) = &old {
-            self.index(id, old, false);
-        }
-        if let Some(task) = task {
-            self.index(id, &task, true);
-            self.tasks.insert(id, task);
-        }
-        old
-    }
-
-    fn index(&mut self, id: TaskId, task: &Task, present: bool) {
-        if let Some(at) = task.timer() {
-            member(&mut self.timers, (at, id), present);
-        }
-        let tally = self.tallies.entry(task.queue).or_default();
-        match &task.place {
-            Place::Ready { ran } => {
-                step(&mut tally.ready, present);
-                member(&mut self.ready, (task.queue, task.key(id)), present);
-                if let Some(ran) = ran {
-                    member(&mut self.ran, (ran.holder.node, id), present);
-                }
-            }
-            Place::Later { .. } => step(&mut tally.later, present),
-            Place::Leased(lease) => {
-                step(&mut tally.leased, present);
-                let node = lease.holder.node;
-                member(&mut self.held, (node, id), present);
-                self.change_load(node, |load| {
-                    bump(&mut load.held, present);
-                    if task.alone {
-                        bump(&mut load.alone, present);
-                    }
-                });
-            }
-            Place::Parked { holders, .. } => {
-                step(&mut tally.parked, present);
-                for &watcher in holders {
-                    member(&mut self.waiting, (watcher, id), present);
-                }
-            }
-            Place::Failed { .. } => {}
-        }
-        if self.tallies.get(&task.queue) == Some(&Tally::default()) {
-            self.tallies.remove(&task.queue);
-        }
-    }
-
-    fn swap_blame(&mut self, key: (NodeId, TaskId), charged: Option<u8>) -> Option<u8> {
-        let present = charged.is_some();
-        let old = swap(&mut self.blame, key, charged);
-        if old.is_some() != present {
-            self.change_load(key.0, |load| bump(&mut load.blamed, present));
-        }
-        old
-    }
-
-    fn change_load(&mut self, node: NodeId, change: impl FnOnce(&mut Load)) {
-        let load = self.loads.entry(node).or_default();
-        change(load);
-        if *load == Load::default() {
-            self.loads.remove(&node);
-        }
-    }
 }
 
 fn swap<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<V> {
     match value {
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
-    }
-}
-
-fn member<T: Ord>(set: &mut BTreeSet<T>, item: T, present: bool) {
-    if present {
-        set.insert(item);
-    } else {
-        set.remove(&item);
-    }
-}
-
-fn step(count: &mut u64, up: bool) {
-    if up {
-        *count += 1;
-    } else {
-        *count = count.saturating_sub(1);
-    }
-}
-
-fn bump(count: &mut usize, up: bool) {
-    if up {
-        *count += 1;
-    } else {
-        *count = count.saturating_sub(1);
-    }
-}
-
-fn of(set: &BTreeSet<(u32, TaskId)>, owner: u32) -> Vec<TaskId> {
-    set.range((owner, 0)..=(owner, TaskId::MAX))
-        .map(|&(_, id)| id)
-        .collect()
-}
-
-/// Everything that a rollback must restore, for comparing. The undo log itself is left out.
-#[cfg(test)]
-impl State {
-    pub(super) fn snapshot(&self) -> String {
-        format!(
-            "{:?}",
-            (
-                (
-                    self.epoch,
-                    self.counter,
-                    self.stale,
-                    &self.tasks,
-                    &self.nodes,
-                    &self.queues
-                ),
-                (
-                    &self.online,
-                    &self.blame,
-                    &self.ready,
-                    &self.timers,
-                    &self.held,
-                    &self.ran
-                ),
-                (&self.waiting, &self.tallies, &self.loads),
-            )
-        )
     }
 }

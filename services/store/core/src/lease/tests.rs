@@ -1,7 +1,10 @@
 //! The machine against the reference model, over random histories.
 
+mod dice;
 mod history;
+mod invent;
 mod model;
+mod rules;
 mod table;
 
 use super::planted::{Bug, plant};

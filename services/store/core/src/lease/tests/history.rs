@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::dice::Dice;
 use super::model::{At, Model};
 use super::table::Table;
 use crate::lease::{
-    Cause, Claim, Command, Completion, Holder, Leases, Limits, Millis, NodeId, QueueId, Renewal,
-    Reply, Row, RowState, TaskId, Token, Verdict,
+    Claim, Command, Completion, Holder, Leases, Limits, Millis, NodeId, QueueId, Renewal, Reply,
+    TaskId, Token, Verdict,
 };
 
 /// Small, so that windows overflow and brakes are felt in a history of twenty tasks.
@@ -42,80 +43,48 @@ pub(super) struct Seen {
     pub(super) rollback: bool,
 }
 
-/// A small, fast, seeded generator (splitmix64).
-#[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
-        (!from.is_empty()).then(|| from[self.below(from.len())])
-    }
-
-    fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
-        let odds = 1 + self.below(3);
-        from.iter()
-            .copied()
-            .filter(|_| !self.one_in(odds + 1))
-            .collect()
-    }
-}
-
 /// A node as the world sees it.
 #[derive(Debug, Clone)]
-struct Actor {
-    holder: Holder,
-    past: Vec<Holder>,
+pub(super) struct Actor {
+    pub(super) holder: Holder,
+    pub(super) past: Vec<Holder>,
     /// What it believes to hold, whether or not it still does.
-    claims: Vec<Claim>,
-    frozen: bool,
+    pub(super) claims: Vec<Claim>,
+    pub(super) frozen: bool,
     /// It fails whatever it is given.
-    broken: bool,
+    pub(super) broken: bool,
 }
 
 /// A step of a history: a command, or something that happens to the world.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Apply(Command),
     Wait(Millis),
-    Restart { restore: bool },
+    Restart {
+        restore: bool,
+    },
+    /// Decided when its turn comes, for the given actor.
+    Soon(fn(&mut World, usize) -> Step, usize),
 }
 
-struct World {
-    dice: Dice,
-    machine: Leases,
-    model: Model,
-    table: Table,
-    now: Millis,
-    actors: Vec<Actor>,
-    queues: Vec<QueueId>,
+pub(super) struct World {
+    pub(super) dice: Dice,
+    pub(super) machine: Leases,
+    pub(super) model: Model,
+    pub(super) table: Table,
+    pub(super) now: Millis,
+    pub(super) actors: Vec<Actor>,
+    pub(super) queues: Vec<QueueId>,
     /// Every grant ever, with its holder: what stale and repeated words are made of.
-    grants: Vec<(Holder, Claim)>,
-    next_task: TaskId,
-    next_incarnation: u64,
-    script: VecDeque<Step>,
-    seen: Seen,
-    log: Option<Vec<String>>,
-    strict: bool,
+    pub(super) grants: Vec<(Holder, Claim)>,
+    pub(super) next_task: TaskId,
+    pub(super) next_incarnation: u64,
+    pub(super) script: VecDeque<Step>,
+    /// What frozen nodes held when they fell silent.
+    pub(super) silent: Vec<Claim>,
+    pub(super) seen: Seen,
+    pub(super) log: Option<Vec<String>>,
+    pub(super) strict: bool,
 }
 
 /// Runs the history of `seed`; an error says where machine and model part.
@@ -164,6 +133,7 @@ impl World {
             next_task: 1,
             next_incarnation: 100_000,
             script: VecDeque::new(),
+            silent: Vec::new(),
             seen: Seen::default(),
             log: log.then(Vec::new),
             strict,
@@ -179,11 +149,12 @@ impl World {
     }
 
     fn run(mut self) -> Result<Seen, (Vec<String>, String)> {
-        // Most histories are short, some long: 20 to 200 steps.
+        // Most histories are short, some long: 20 to 200 commands.
         let (a, b) = (self.dice.below(181), self.dice.below(181));
-        let steps = 20 + a * b / 180;
-        for _ in 0..steps {
+        let length = 20 + a * b / 180;
+        while self.seen.commands < length as u64 {
             let step = match self.script.pop_front() {
+                Some(Step::Soon(decide, at)) => decide(&mut self, at),
                 Some(step) => step,
                 None => self.invent(),
             };
@@ -201,6 +172,10 @@ impl World {
     fn step(&mut self, step: Step) -> Result<(), String> {
         match step {
             Step::Apply(command) => self.command(command)?,
+            Step::Soon(decide, at) => {
+                let step = decide(self, at);
+                self.script.push_front(step);
+            }
             Step::Wait(millis) => {
                 let live = |at: &At| matches!(at, At::Leased { .. });
                 self.seen.past_ttl |=
@@ -253,7 +228,9 @@ impl World {
         for effect in outcome.effects {
             self.table.apply(effect)?;
         }
+        let parked = self.parked();
         let expected = self.model.apply(&command, self.now);
+        self.seen.unparked |= matches!(command, Command::Tick { .. }) && self.parked() < parked;
         if outcome.reply != expected {
             return Err(format!(
                 "replied {:?} where {expected:?} is right",
@@ -265,6 +242,14 @@ impl World {
             self.machine.settle();
         }
         Ok(())
+    }
+
+    fn parked(&self) -> usize {
+        self.model
+            .tasks
+            .iter()
+            .filter(|task| matches!(task.at, At::Parked { .. }))
+            .count()
     }
 
     /// Refills as `task.rs` does before it leases.
@@ -403,394 +388,27 @@ impl World {
                 self.actors[holder.node as usize - 1]
                     .claims
                     .retain(|held| held != claim);
-                let stale = [
-                    Reply::Completed(Completion::Stale),
-                    Reply::Failed(Verdict::Stale),
-                ];
-                self.seen.stale |= stale.contains(reply);
+                let stale = *reply == Reply::Completed(Completion::Stale)
+                    || *reply == Reply::Failed(Verdict::Stale);
+                self.seen.stale |= stale;
+                self.seen.freeze |= stale && self.silent.contains(claim);
                 self.seen.repeated |= *reply == Reply::Completed(Completion::Repeated);
             }
             (Command::Release { holder, claims }, Reply::Claims(_)) => {
                 let actor = &mut self.actors[holder.node as usize - 1];
                 actor.claims.retain(|held| !claims.contains(held));
             }
-            (Command::Renew { .. }, Reply::Claims(answers)) => {
-                self.seen.freeze |= answers.contains(&Renewal::Lost) && self.thawed(command);
+            (Command::Renew { claims, .. }, Reply::Claims(answers)) => {
+                self.seen.freeze |= claims
+                    .iter()
+                    .zip(answers)
+                    .any(|(claim, answer)| *answer == Renewal::Lost && self.silent.contains(claim));
             }
             (Command::Register { holder, .. }, Reply::Done) => {
-                self.seen.incarnation |= self.actors[holder.node as usize - 1].past.len() > 0;
-            }
-            (Command::Tick { .. }, _) => {
-                self.seen.unparked |= !self.model.online.is_empty();
+                self.seen.incarnation |= !self.actors[holder.node as usize - 1].past.is_empty();
             }
             _ => {}
         }
         self.seen.poison |= self.model.tasks.iter().any(|task| task.crashes == 2);
-    }
-
-    fn thawed(&self, command: &Command) -> bool {
-        let Command::Renew { holder, .. } = command else {
-            return false;
-        };
-        self.actors[holder.node as usize - 1].holder == *holder
-    }
-}
-
-// --- inventing what happens next ---
-impl World {
-    fn invent(&mut self) -> Step {
-        let awake: Vec<usize> = (0..self.actors.len())
-            .filter(|&at| !self.actors[at].frozen)
-            .collect();
-        let at = self.dice.pick(&awake).unwrap_or(0);
-        Step::Apply(match self.dice.below(100) {
-            0..22 => self.lease(at),
-            22..30 => self.running(at),
-            30..34 => self.renew(at),
-            34..48 => self.finish(at),
-            48..52 => self.fail(at),
-            52..54 => self.release(at),
-            54..57 => self.crash(at),
-            57..60 => return self.reincarnate(at),
-            60..62 => self.register(at),
-            62..66 => self.late_word(),
-            66..70 => self.repeat(),
-            70..74 => Command::Tick {
-                limit: [1, 2, 1000][self.dice.below(3)],
-            },
-            74..81 => return self.wait(),
-            81..83 => return self.freeze(at),
-            83..85 => return self.restart(),
-            85..87 => Command::SourceOnline {
-                watcher: 1 + self.dice.below(3) as u32,
-            },
-            87..88 => Command::SourceOffline {
-                watcher: 1 + self.dice.below(3) as u32,
-            },
-            88..91 => {
-                let n = 1 + self.dice.below(4);
-                self.offer(n)
-            }
-            91..93 => self.retry(),
-            93..94 => self.cancel(),
-            94..95 => self.pause(),
-            95..96 => Command::ForgetNode {
-                node: at as NodeId + 1,
-            },
-            _ => return self.spree(at),
-        })
-    }
-
-    fn offer(&mut self, n: usize) -> Command {
-        let mut rows = Vec::new();
-        for _ in 0..n {
-            rows.push(Row {
-                task: self.next_task,
-                queue: self.queues[self.dice.below(self.queues.len())],
-                priority: self.dice.below(2) as u8,
-                attempts: 0,
-                crashes: 0,
-                alone: false,
-                state: RowState::Queued { ran: None },
-            });
-            self.next_task += 1;
-        }
-        // An id is never reused, however a rolled-back offer ends.
-        Command::Offer { rows }
-    }
-
-    fn register(&mut self, at: usize) -> Command {
-        let holder = self.actors[at].holder;
-        let mut queues = self.dice.some(&self.queues.clone());
-        if queues.is_empty() || self.dice.one_in(2) {
-            queues = self.queues.clone();
-        }
-        Command::Register { holder, queues }
-    }
-
-    fn lease(&mut self, at: usize) -> Command {
-        let queues = if self.dice.one_in(3) {
-            self.dice.some(&self.queues.clone())
-        } else {
-            self.queues.clone()
-        };
-        Command::Lease {
-            holder: self.who(at),
-            queues,
-            max: 1 + self.dice.below(6),
-        }
-    }
-
-    /// Nearly always the living process, now and then one that should be gone.
-    fn who(&mut self, at: usize) -> Holder {
-        let past = self.actors[at].past.clone();
-        match self.dice.one_in(12) {
-            true => self.dice.pick(&past).unwrap_or(self.actors[at].holder),
-            false => self.actors[at].holder,
-        }
-    }
-
-    fn running(&mut self, at: usize) -> Command {
-        let claims = self.dice.some(&self.actors[at].claims.clone());
-        Command::MarkRunning {
-            holder: self.who(at),
-            claims,
-        }
-    }
-
-    fn renew(&mut self, at: usize) -> Command {
-        let claims = self.dice.some(&self.actors[at].claims.clone());
-        Command::Renew {
-            holder: self.who(at),
-            claims,
-        }
-    }
-
-    fn release(&mut self, at: usize) -> Command {
-        let claims = self.dice.some(&self.actors[at].claims.clone());
-        Command::Release {
-            holder: self.who(at),
-            claims,
-        }
-    }
-
-    fn crash(&mut self, at: usize) -> Command {
-        let claims = if self.dice.one_in(3) {
-            let known: Vec<Claim> = self.grants.iter().map(|&(_, claim)| claim).collect();
-            self.dice.pick(&known).into_iter().collect()
-        } else {
-            self.dice.some(&self.actors[at].claims.clone())
-        };
-        Command::CrashReport {
-            holder: self.who(at),
-            claims,
-        }
-    }
-
-    fn finish(&mut self, at: usize) -> Command {
-        let claims = self.actors[at].claims.clone();
-        let Some(claim) = self.dice.pick(&claims) else {
-            return self.lease(at);
-        };
-        if self.actors[at].broken {
-            return self.fail(at);
-        }
-        self.completion(self.actors[at].holder, claim)
-    }
-
-    fn completion(&self, holder: Holder, claim: Claim) -> Command {
-        let recorded = self.table.results.get(&claim.task).copied();
-        Command::Complete {
-            holder,
-            claim,
-            recorded,
-        }
-    }
-
-    fn fail(&mut self, at: usize) -> Command {
-        let claims = self.actors[at].claims.clone();
-        let Some(claim) = self.dice.pick(&claims) else {
-            return self.lease(at);
-        };
-        Command::Fail {
-            holder: self.actors[at].holder,
-            claim,
-            cause: self.cause(at),
-        }
-    }
-
-    fn cause(&mut self, at: usize) -> Cause {
-        let source = if self.actors[at].broken { 9 } else { 3 };
-        match self.dice.below(source) {
-            0 => Cause::SourceUnavailable {
-                holders: self.dice.some(&[3, 1, 2, 2]),
-            },
-            1 => Cause::Permanent("DECODE_FAILED".to_owned()),
-            _ => Cause::Transient("DEADLINE".to_owned()),
-        }
-    }
-
-    /// A word about a grant of any time, by its holder or by somebody else.
-    fn late_word(&mut self) -> Command {
-        let grants = self.grants.clone();
-        let Some((mut holder, mut claim)) = self.dice.pick(&grants) else {
-            return self.lease(0);
-        };
-        if self.dice.one_in(4) {
-            holder = self.actors[self.dice.below(self.actors.len())].holder;
-        }
-        if self.dice.one_in(4) {
-            claim.token.counter = claim.token.counter.saturating_sub(1);
-        }
-        match self.dice.below(4) {
-            0 => Command::Renew {
-                holder,
-                claims: vec![claim],
-            },
-            1 => Command::Fail {
-                holder,
-                claim,
-                cause: Cause::Permanent("DECODE_FAILED".to_owned()),
-            },
-            _ => self.completion(holder, claim),
-        }
-    }
-
-    /// The answer to a completion was lost, so the node says it again.
-    fn repeat(&mut self) -> Command {
-        let done: Vec<(Holder, Claim)> = self
-            .grants
-            .iter()
-            .copied()
-            .filter(|(_, claim)| self.table.results.get(&claim.task) == Some(&claim.token))
-            .collect();
-        match self.dice.pick(&done) {
-            Some((holder, claim)) => self.completion(holder, claim),
-            None => self.finish(0),
-        }
-    }
-
-    /// The process ends and another comes, at once or after the lease has run out.
-    fn reincarnate(&mut self, at: usize) -> Step {
-        if self.dice.one_in(3) {
-            let claims = self.actors[at].claims.clone();
-            let holder = self.actors[at].holder;
-            self.script
-                .push_back(Step::Apply(Command::MarkRunning { holder, claims }));
-        }
-        if self.dice.one_in(3) {
-            self.script.push_back(Step::Wait(61_000));
-            self.script
-                .push_back(Step::Apply(Command::Tick { limit: 1000 }));
-        }
-        self.next_incarnation += 1;
-        let actor = &mut self.actors[at];
-        actor.past.push(actor.holder);
-        actor.holder.incarnation = self.next_incarnation;
-        actor.claims.clear();
-        let register = self.register(at);
-        self.script.push_back(Step::Apply(register));
-        self.script
-            .pop_front()
-            .expect("a registration was just pushed")
-    }
-
-    fn wait(&mut self) -> Step {
-        let some = self.dice.below(5_000) as Millis;
-        let millis = [some / 5, some, 20_000, 61_000][self.dice.below(4)];
-        self.script
-            .push_back(Step::Apply(Command::Tick { limit: 1000 }));
-        Step::Wait(millis)
-    }
-
-    /// A node falls silent until its leases have run out, then goes on as if nothing had happened.
-    fn freeze(&mut self, at: usize) -> Step {
-        let (holder, claims) = (self.actors[at].holder, self.actors[at].claims.clone());
-        let mark = Command::MarkRunning {
-            holder,
-            claims: self.dice.some(&claims),
-        };
-        self.script
-            .push_back(Step::Wait(61_000 + self.dice.below(60_000) as Millis));
-        self.script
-            .push_back(Step::Apply(Command::Tick { limit: 1000 }));
-        self.actors[at].frozen = true;
-        for _ in 0..self.dice.below(4) {
-            let step = self.others();
-            self.script.push_back(step);
-        }
-        self.actors[at].frozen = false;
-        if self.dice.one_in(2) {
-            self.script.push_back(Step::Apply(Command::Renew {
-                holder,
-                claims: claims.clone(),
-            }));
-        }
-        for claim in claims {
-            let word = self.completion(holder, claim);
-            self.script.push_back(Step::Apply(word));
-        }
-        Step::Apply(mark)
-    }
-
-    /// Something that an awake node may do meanwhile.
-    fn others(&mut self) -> Step {
-        let awake: Vec<usize> = (0..self.actors.len())
-            .filter(|&at| !self.actors[at].frozen)
-            .collect();
-        let at = self.dice.pick(&awake).unwrap_or(0);
-        Step::Apply(if self.dice.one_in(2) {
-            self.lease(at)
-        } else {
-            self.finish(at)
-        })
-    }
-
-    fn restart(&mut self) -> Step {
-        if self.dice.one_in(3) {
-            self.script
-                .push_back(Step::Apply(Command::Tick { limit: 1000 }));
-        }
-        Step::Restart {
-            restore: self.dice.one_in(3),
-        }
-    }
-
-    fn retry(&mut self) -> Command {
-        let rows: Vec<&Row> = self.table.rows.values().collect();
-        let failed: Vec<&Row> = rows
-            .iter()
-            .copied()
-            .filter(|row| row.state == RowState::Failed)
-            .collect();
-        let from = if self.dice.one_in(4) { &rows } else { &failed };
-        match self.dice.pick(from) {
-            Some(row) => Command::Retry { row: row.clone() },
-            None => Command::Tick { limit: 3 },
-        }
-    }
-
-    fn cancel(&mut self) -> Command {
-        let rows: Vec<&Row> = self.table.rows.values().collect();
-        match self.dice.pick(&rows) {
-            Some(row) => Command::Cancel { row: row.clone() },
-            None => Command::Tick { limit: 3 },
-        }
-    }
-
-    fn pause(&mut self) -> Command {
-        let paused = self.dice.one_in(3);
-        if self.dice.one_in(2) {
-            let queue = self.queues[self.dice.below(self.queues.len())];
-            return Command::PauseQueue { queue, paused };
-        }
-        let node = 1 + self.dice.below(self.actors.len()) as NodeId;
-        Command::PauseNode { node, paused }
-    }
-
-    /// Much at once: a node leases and fails or finishes all it gets, twice over.
-    fn spree(&mut self, at: usize) -> Step {
-        let holder = self.actors[at].holder;
-        let lease = Command::Lease {
-            holder,
-            queues: self.queues.clone(),
-            max: 6,
-        };
-        let claims = self.actors[at].claims.clone();
-        let fails = self.actors[at].broken || self.dice.one_in(4);
-        for claim in claims {
-            let word = if fails {
-                Command::Fail {
-                    holder,
-                    claim,
-                    cause: self.cause(at),
-                }
-            } else {
-                self.completion(holder, claim)
-            };
-            self.script.push_back(Step::Apply(word));
-        }
-        self.script.push_back(Step::Apply(lease.clone()));
-        self.script.pop_front().unwrap_or(Step::Apply(lease))
     }
 }
