@@ -132,7 +132,7 @@ impl Leases {
                 rows,
                 exhausted,
             } => state.refill(queue, rows, exhausted, &mut out),
-            Command::Retry { row } => state.retry(row, &mut out),
+            Command::Retry { row } => state.retry(&row, &mut out),
             Command::Cancel { row } => state.cancel(&row, &mut out),
             Command::PauseQueue { queue, paused } => state.pause_queue(queue, paused, &mut out),
             Command::PauseNode { node, paused } => state.pause_node(node, paused, &mut out),

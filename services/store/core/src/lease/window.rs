@@ -32,14 +32,14 @@ impl State {
     pub(super) fn offer(&mut self, rows: Vec<Row>, out: &mut Outcome) -> Reply {
         for row in rows {
             if self.task(row.task).is_none() {
-                self.admit_row(row, out);
+                self.admit_row(&row, out);
             }
         }
         Reply::Done
     }
 
     /// Takes in a queued row that is not known: into the window, or as one more of the backlog.
-    fn admit_row(&mut self, row: Row, out: &mut Outcome) {
+    fn admit_row(&mut self, row: &Row, out: &mut Outcome) {
         let queue = self.queue(row.queue);
         out.wake(row.queue);
         if queue
@@ -57,9 +57,8 @@ impl State {
         }
         // So that the queue is listed from its first row on.
         self.put_queue(row.queue, queue);
-        let id = row.queue;
-        self.put(row.task, Some(ready(&row)));
-        self.evict(id);
+        self.put(row.task, Some(ready(row)));
+        self.evict(row.queue);
     }
 
     pub(super) fn refill(
@@ -134,7 +133,7 @@ impl State {
         );
     }
 
-    pub(super) fn retry(&mut self, row: Row, out: &mut Outcome) -> Reply {
+    pub(super) fn retry(&mut self, row: &Row, out: &mut Outcome) -> Reply {
         let failed = match self.task(row.task) {
             Some(task) => matches!(task.place, Place::Failed { .. }),
             None => row.state == RowState::Failed,
@@ -148,7 +147,7 @@ impl State {
             attempts: 0,
             crashes: 0,
             state: RowState::Queued { ran: None },
-            ..row
+            ..row.clone()
         };
         out.effects.push(Effect::Queued {
             task: row.task,
@@ -158,7 +157,7 @@ impl State {
             ran: None,
             reason: None,
         });
-        self.admit_row(row, out);
+        self.admit_row(&row, out);
         Reply::Found(true)
     }
 

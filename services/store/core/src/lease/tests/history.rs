@@ -171,7 +171,7 @@ impl World {
 
     fn step(&mut self, step: Step) -> Result<(), String> {
         match step {
-            Step::Apply(command) => self.command(command)?,
+            Step::Apply(command) => self.command(&command)?,
             Step::Soon(decide, at) => {
                 let step = decide(self, at);
                 self.script.push_front(step);
@@ -199,14 +199,14 @@ impl World {
         self.compare()
     }
 
-    fn command(&mut self, command: Command) -> Result<(), String> {
+    fn command(&mut self, command: &Command) -> Result<(), String> {
         self.seen.commands += 1;
-        if let Command::Offer { rows } = &command {
+        if let Command::Offer { rows } = command {
             for row in rows {
                 self.table.rows.insert(row.task, row.clone());
             }
         }
-        if let Command::Lease { queues, .. } = &command {
+        if let Command::Lease { queues, .. } = command {
             self.fill(queues)?;
         }
         if self.strict || self.dice.one_in(16) {
@@ -229,7 +229,7 @@ impl World {
             self.table.apply(effect)?;
         }
         let parked = self.parked();
-        let expected = self.model.apply(&command, self.now);
+        let expected = self.model.apply(command, self.now);
         self.seen.unparked |= matches!(command, Command::Tick { .. }) && self.parked() < parked;
         if outcome.reply != expected {
             return Err(format!(
@@ -237,7 +237,7 @@ impl World {
                 outcome.reply
             ));
         }
-        self.learn(&command, &outcome.reply);
+        self.learn(command, &outcome.reply);
         if self.dice.one_in(3) {
             self.machine.settle();
         }
