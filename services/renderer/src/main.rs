@@ -1,0 +1,5 @@
+//! `kumo-renderer`: the confined child. Started by `renderer::Pool`, never by hand.
+
+fn main() -> std::process::ExitCode {
+    kumo_renderer::child::run()
+}
