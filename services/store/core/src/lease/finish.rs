@@ -18,6 +18,7 @@ impl State {
         // The token decides, not the node: a refused process may have finished in time.
         let _ = self.admit(holder, out);
         if let Some((task, _)) = self.claimed(holder, claim) {
+            self.wake_full(holder.node, &task, out);
             self.put(claim.task, None);
             self.drop_blame(claim.task);
             out.effects.push(Effect::Done {
@@ -48,6 +49,7 @@ impl State {
             return Reply::Failed(Verdict::Stale);
         };
         let (node, queue, id) = (holder.node, task.queue, claim.task);
+        self.wake_full(node, &task, out);
         let verdict = match cause {
             Cause::SourceUnavailable { holders } => {
                 self.park(id, task, holders, now, out);
@@ -70,6 +72,19 @@ impl State {
         } else {
             verdict
         })
+    }
+
+    /// A node that could get nothing, for what it holds, may now: wakes its own waiting requests.
+    fn wake_full(&self, node: NodeId, task: &Task, out: &mut Outcome) {
+        let full = task.alone || self.held_by(node) >= self.limits.held;
+        for &queue in self
+            .node(node)
+            .filter(|_| full)
+            .iter()
+            .flat_map(|node| &node.queues)
+        {
+            out.wake(queue);
+        }
     }
 
     fn park(

@@ -29,6 +29,10 @@ pub(super) enum Bug {
     StreakNotRedriven,
     /// The same incarnation's return does not clear what it ran.
     RanNotCleared,
+    /// A rollback forgets which watchers were online.
+    UndoForgotten,
+    /// Nobody is told of ready tasks.
+    WakeForgotten,
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::planted::{Bug, planted};
 use super::row::{Holder, Incarnation, Millis, NodeId, QueueId, Ran, TaskId, Token, WatcherId};
 
 /// Bounds on what is kept in memory and given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// A queue with fewer ready tasks than this in memory wants a refill.
+    /// A queue with fewer ready tasks than this in memory wants a refill. Not less than `grant`, or a
+    /// request may get fewer than there are.
     pub window_low: usize,
     /// A queue with more than this lets go of its last ones, down to three quarters.
     pub window_high: usize,
@@ -247,7 +249,7 @@ impl State {
         } else {
             self.online.remove(&watcher)
         };
-        if changed {
+        if changed && !planted(Bug::UndoForgotten) {
             self.undo.push(Undo::Online(watcher, !online));
         }
         changed

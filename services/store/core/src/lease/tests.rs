@@ -150,7 +150,7 @@ fn a_rollback_restores_every_bit_of_the_state() {
 
 #[test]
 fn every_planted_bug_is_caught() {
-    const BUGS: [Bug; 12] = [
+    const BUGS: [Bug; 14] = [
         Bug::NoFencing,
         Bug::RefundForgotten,
         Bug::ShortTtlAfterRestart,
@@ -163,6 +163,8 @@ fn every_planted_bug_is_caught() {
         Bug::CounterNotDurable,
         Bug::StreakNotRedriven,
         Bug::RanNotCleared,
+        Bug::UndoForgotten,
+        Bug::WakeForgotten,
     ];
     for bug in BUGS {
         plant(Some(bug));

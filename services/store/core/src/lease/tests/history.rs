@@ -9,8 +9,8 @@ use super::dice::Dice;
 use super::model::{At, Model};
 use super::table::Table;
 use crate::lease::{
-    Claim, Command, Completion, Holder, Leases, Limits, Millis, NodeId, QueueId, Renewal, Reply,
-    TaskId, Token, Verdict,
+    Claim, Command, Completion, Holder, Leases, Limits, Millis, NodeId, Notice, QueueId, Renewal,
+    Reply, TaskId, Token, Verdict,
 };
 
 /// Small, so that windows overflow and brakes are felt in a history of twenty tasks.
@@ -228,7 +228,7 @@ impl World {
         for effect in outcome.effects {
             self.table.apply(effect)?;
         }
-        let parked = self.parked();
+        let (parked, ready) = (self.parked(), self.ready());
         let expected = self.model.apply(command, self.now);
         self.seen.unparked |= matches!(command, Command::Tick { .. }) && self.parked() < parked;
         if outcome.reply != expected {
@@ -237,11 +237,29 @@ impl World {
                 outcome.reply
             ));
         }
+        for (queue, task) in self.ready().difference(&ready) {
+            if !outcome.notices.contains(&Notice::Wake(*queue)) {
+                return Err(format!(
+                    "nobody hears that task {task} of queue {queue} is ready"
+                ));
+            }
+        }
         self.learn(command, &outcome.reply);
         if self.dice.one_in(3) {
             self.machine.settle();
         }
         Ok(())
+    }
+
+    /// What could be leased, were there a node.
+    fn ready(&self) -> BTreeSet<(QueueId, TaskId)> {
+        let tasks = self.model.tasks.iter();
+        tasks
+            .filter(|task| {
+                matches!(task.at, At::Ready(_)) && !self.model.paused.contains(&task.queue)
+            })
+            .map(|task| (task.queue, task.id))
+            .collect()
     }
 
     fn parked(&self) -> usize {
