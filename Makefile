@@ -1,0 +1,53 @@
+# The few commands of this repository. `make help` lists them.
+
+SHELL      := /bin/bash
+CARGO      ?= cargo
+DIR        ?=
+DATA       ?=
+UP_FLAGS   ?=
+PROGRAMS   := kumo-cli kumo-store kumo-watcher kumo-renderer kumo-tagger
+PACKAGES   := $(addprefix -p ,$(PROGRAMS))
+RELEASE    := target/release
+# cargo-nextest runs tests in parallel processes; cargo's own runner does where it is missing.
+NEXTEST    := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+TEST_RUN   := $(if $(NEXTEST),nextest run,test)
+export RUST_BACKTRACE ?= 0
+
+.PHONY: help up build demo preflight runtime test format clippy tidy tests \
+        ingest-1000 parity-goldens models manifests clean-runtime
+
+help: ## Say what can be made
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+
+up: preflight runtime build ## Set up everything and start the cluster: make up [DIR=~/Pictures] [DATA=…]
+	@if [ -z "$(DIR)" ]; then $(MAKE) --no-print-directory demo; fi
+	@$(RELEASE)/kumo up $(if $(DATA),--data "$(DATA)") $(UP_FLAGS) "$(if $(DIR),$(DIR),demo)"
+
+preflight: ## Install or name the Debian packages that building needs
+	@deploy/setup/preflight.sh
+
+runtime: preflight ## Fetch the pinned ONNX Runtime library
+	@python3 deploy/runtime/fetch.py
+
+build: preflight ## Build the programs (release)
+	@[ -x $(RELEASE)/kumo ] || echo "Building; the first time this takes about 6 minutes on 2 cores." >&2
+	@$(CARGO) build --locked --release $(PACKAGES)
+
+demo: preflight ## Make a folder of generated pictures to look at
+	@[ -d demo ] || $(CARGO) run --locked --release -q -p kumo-tests --bin pictures -- demo --demo
+
+test: preflight runtime format clippy tests ## Format, lints, all tests: what CI runs
+
+format: preflight
+	$(CARGO) fmt --all --check
+
+clippy: preflight
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# The cluster tests start the real programs, which their own package does not build.
+tests: preflight runtime
+	$(CARGO) build --locked $(PACKAGES)
+	$(CARGO) $(TEST_RUN) --locked --workspace
+
+tidy: preflight ## Only the rules of the house that a machine can check
+	$(CARGO) test --locked -q -p kumo-tests --test tidy

@@ -1,0 +1,8 @@
+//! Stories of the whole cluster, told with the real programs on a temporary folder.
+
+mod always_on;
+mod arrival;
+mod confinement;
+mod death;
+mod refusal;
+mod up;
