@@ -1,0 +1,30 @@
+//! The engine room: ONNX Runtime, model folders, preprocessing, sessions.
+//!
+//! The way of a picture: [`Picture::read_sample`] decodes a sample → [`Preprocessor::prepare`]
+//! writes it as one row of a [`Batch`] → [`Session::run`] turns the batch into [`Outputs`] →
+//! [`Model::predictions`] names what came out.
+//!
+//! Nothing here knows gRPC or the store, and nothing here starts a thread: a [`Session`] is a plain
+//! value that whoever owns a device thread keeps on it, a [`Preprocessor`] one that each decoding
+//! thread keeps.
+
+mod batch;
+mod device;
+mod error;
+mod model;
+mod preprocess;
+mod runtime;
+mod session;
+
+pub use batch::{Batch, Outputs};
+pub use device::{DeviceChoice, DeviceClass, DeviceProof};
+pub use error::{Error, Result, Tried};
+pub use model::labels::{Category, Label, RATINGS};
+pub use model::spec::{
+    Activation, Channels, Filter, Fit, InputSpec, Kind, LabelFormat, Layout, ModelSpec, Range,
+    Thresholds,
+};
+pub use model::{Model, Prediction};
+pub use preprocess::{Picture, Preprocessor};
+pub use runtime::Runtime;
+pub use session::{Canceller, LoadReport, Session, SessionOptions};
