@@ -17,7 +17,8 @@
 //! Leased, parked and backed-off tasks, those that ran when their node fell silent, and per queue
 //! a window of ready ones. The rest of a backlog stays in the database and comes in by
 //! [`Command::Refill`] when [`Leases::wants`] says so. A ready task costs 175 bytes with
-//! its indexes, a leased one 216 (measured at 200,000); a queue's window and back-offs are bounded by [`Limits`].
+//! its indexes, a leased one 216 (measured at 200,000); a queue's window and back-offs are
+//! bounded by [`Limits`].
 //!
 //! # Undo
 //! Many requests share one transaction, each under a savepoint. [`Leases::mark`] before a request,
