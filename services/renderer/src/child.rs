@@ -11,7 +11,7 @@ use std::{fmt, io};
 use crate::confine::{close_other_descriptors, confine};
 use crate::error::{Reason, Refusal};
 use crate::protocol::{
-    Answer, CHUNK_BYTES, HELLO_BYTES, Hello, ORDER_BYTES, PROTOCOL, SETUP_BYTES, Setup,
+    Answer, CHUNK_BYTES, HELLO_BYTES, Hello, ORDER_BYTES, PROTOCOL, READY, SETUP_BYTES, Setup,
     decode_order, encode_answer,
 };
 use crate::render::{Order, RENDER_REVISION, render};
@@ -63,6 +63,7 @@ fn serve(socket: &mut Socket) -> io::Result<()> {
             return Ok(());
         }
         let (order, size_hint) = decode_order(&order).ok_or_else(|| nonsense("order"))?;
+        socket.write_all(&READY)?;
         let answer = match receive(socket, order, size_hint)? {
             Ok(bytes) => guarded(&bytes, order, setup.memory_bytes),
             Err(refusal) => Err(refusal),

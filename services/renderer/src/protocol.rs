@@ -1,7 +1,7 @@
 //! What client and child say to each other, byte for byte. All numbers are little-endian.
 //!
-//! Client: [`Setup`] → child: [`Hello`] → then for each picture, client: an order, chunks of
-//! bytes (a length and so many bytes each, a zero length last) → child: an [`Answer`] head of
+//! Client: [`Setup`] → child: [`Hello`] → then for each picture, client: an order → child:
+//! [`READY`] (until which no byte of the picture has left the client) → client: chunks of bytes (a length and so many bytes each, a zero length last) → child: an [`Answer`] head of
 //! fixed size, then its text, blur hash, sample and preview, in the lengths the head gives.
 //!
 //! The child reads outside bytes, so the client believes nothing: every length has a cap that is
@@ -34,6 +34,9 @@ pub(crate) const TEXT_BYTES: usize = 512;
 const SETUP: u32 = u32::from_le_bytes(*b"kSET");
 const HELLO: u32 = u32::from_le_bytes(*b"kHEL");
 const ORDER: u32 = u32::from_le_bytes(*b"kORD");
+
+/// The child has read an order and is alive to serve it.
+pub(crate) const READY: [u8; 4] = *b"kRDY";
 
 /// The first message to a child, before it confines itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

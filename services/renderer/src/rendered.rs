@@ -1,5 +1,6 @@
 //! What is asked of the renderer, and what it answers.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::format::Format;
@@ -32,7 +33,7 @@ impl Wanted {
 }
 
 /// One JPEG of our own making: upright, sRGB, on white, without metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Rendition {
     /// The JPEG file's bytes.
     pub jpeg: Vec<u8>,
@@ -40,6 +41,18 @@ pub struct Rendition {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
+}
+
+impl fmt::Debug for Rendition {
+    /// Without the bytes, which would fill a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            jpeg,
+            width,
+            height,
+        } = self;
+        write!(f, "Rendition({width}×{height}, {} bytes)", jpeg.len())
+    }
 }
 
 /// A picture, understood.

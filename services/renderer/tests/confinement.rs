@@ -49,6 +49,11 @@ const ACTS: &[(&str, Act, Fate)] = &[
         Fate::Killed(libc::SIGSYS),
     ),
     ("2 GB", two_gigabytes, Fate::Refused),
+    (
+        "2 GB or die",
+        two_gigabytes_or_die,
+        Fate::Killed(libc::SIGABRT),
+    ),
     ("endless loop", endless_loop, Fate::Killed(libc::SIGXCPU)),
 ];
 
@@ -192,6 +197,11 @@ fn another_descriptor() -> bool {
 fn two_gigabytes() -> bool {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(2 << 30).is_ok() && std::hint::black_box(&bytes).capacity() > 0
+}
+
+fn two_gigabytes_or_die() -> bool {
+    let bytes: Vec<u8> = Vec::with_capacity(2 << 30);
+    std::hint::black_box(&bytes).capacity() > 0
 }
 
 fn endless_loop() -> bool {

@@ -16,7 +16,7 @@ use crate::error::{Reason, Refusal};
 use crate::format::Format;
 
 pub(super) fn decode(format: Format, bytes: &[u8], bounds: Bounds) -> Result<Decoded, Refusal> {
-    let failed = |error: ImageError| refusal(format, &error);
+    let failed = |error: ImageError| refusal(format, bytes, &error);
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(bounds.side);
     limits.max_image_height = Some(bounds.side);
@@ -136,17 +136,27 @@ fn on_white(value: u8, alpha: u8) -> u8 {
     ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
-fn refusal(format: Format, error: &ImageError) -> Refusal {
+fn refusal(format: Format, bytes: &[u8], error: &ImageError) -> Refusal {
     let reason = match error {
         ImageError::Limits(limit) => match limit.kind() {
             LimitErrorKind::DimensionError => Reason::DimensionsTooLarge,
             _ => Reason::OutOfMemory,
         },
         ImageError::Unsupported(_) => Reason::UnsupportedFormat,
-        _ if ends_early(error) => Reason::Truncated,
+        _ if ends_early(error) || (format == Format::WebP && riff_is_cut(bytes)) => {
+            Reason::Truncated
+        }
         _ => Reason::Corrupt,
     };
     Refusal::new(reason, format!("{}: {error}", format.name()))
+}
+
+/// Whether a WebP is shorter than its container says: its decoder calls that an invalid chunk.
+fn riff_is_cut(bytes: &[u8]) -> bool {
+    bytes
+        .get(4..8)
+        .and_then(|size| size.try_into().ok())
+        .is_none_or(|size| u64::from(u32::from_le_bytes(size)) + 8 > bytes.len() as u64)
 }
 
 /// Whether the bytes ran out; some decoders say so only in words.

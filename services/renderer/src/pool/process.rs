@@ -19,7 +19,7 @@ use crate::confine::Confinement;
 use crate::error::{Error, Reason};
 use crate::limits::Limits;
 use crate::protocol::{
-    Answer, HEAD_BYTES, HELLO_BYTES, Head, Hello, PROTOCOL, Setup, encode_order, printable,
+    Answer, HEAD_BYTES, HELLO_BYTES, Head, Hello, PROTOCOL, READY, Setup, encode_order, printable,
 };
 use crate::render::{Order, RENDER_REVISION};
 use crate::rendered::{Rendered, Wanted};
@@ -160,13 +160,13 @@ impl Process {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends the order and the first chunk. [`Ended::Gone`] means that it died before this.
+    /// Sends the order and waits until the child is ready for the bytes. [`Ended::Gone`] means
+    /// that it died before it knew any of them.
     pub(super) fn begin(
         &mut self,
         wanted: Wanted,
         limits: Limits,
         size_hint: u64,
-        first: &[u8],
         deadline: Instant,
         reply: &Reply,
     ) -> Result<(), Ended> {
@@ -185,8 +185,13 @@ impl Process {
         };
         self.order = Some(order);
         self.link.send(&encode_order(order, size_hint), &patience)?;
-        send_chunk(&mut self.link, first, &patience)?;
-        Ok(())
+        let mut ready = [0; READY.len()];
+        self.link.receive(&mut ready, &patience)?;
+        if ready == READY {
+            Ok(())
+        } else {
+            Err(Ended::Nonsense)
+        }
     }
 
     /// Sends the rest of the bytes and waits for the answer.
@@ -194,7 +199,6 @@ impl Process {
         &mut self,
         reader: &mut dyn Read,
         chunk: &mut [u8],
-        first: usize,
         deadline: Instant,
         reply: &Reply,
     ) -> Result<Answer, Ended> {
@@ -202,10 +206,12 @@ impl Process {
             deadline,
             abandoned: &|| reply.is_closed(),
         };
-        let mut last = first;
-        while last > 0 {
-            last = fill(reader, chunk).map_err(Ended::Source)?;
-            send_chunk(&mut self.link, &chunk[..last], &patience)?;
+        loop {
+            let filled = fill(reader, chunk).map_err(Ended::Source)?;
+            send_chunk(&mut self.link, &chunk[..filled], &patience)?;
+            if filled == 0 {
+                break;
+            }
         }
         let mut head = [0; HEAD_BYTES];
         self.link.receive(&mut head, &patience)?;
@@ -346,5 +352,28 @@ fn verdict(status: Option<ExitStatus>, log: &str, limits: Limits) -> Error {
             Reason::RendererCrashed,
             format!("the renderer ended: {log}"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    use super::verdict;
+    use crate::error::Reason;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_death_is_read_from_its_signal_and_its_last_words() {
+        let reason = |signal, log| {
+            verdict(Some(ExitStatus::from_raw(signal)), log, Limits::default()).reason()
+        };
+        let words = "memory allocation of 268435456 bytes failed";
+        assert_eq!(reason(libc::SIGABRT, words), Some(Reason::OutOfMemory));
+        assert_eq!(reason(libc::SIGXCPU, ""), Some(Reason::TimeLimit));
+        for signal in [libc::SIGSYS, libc::SIGSEGV, libc::SIGKILL, libc::SIGABRT, 0] {
+            assert_eq!(reason(signal, ""), Some(Reason::RendererCrashed));
+        }
     }
 }

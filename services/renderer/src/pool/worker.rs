@@ -176,14 +176,13 @@ impl Desk {
         let mut reader = source.into_reader();
         let mut chunk = std::mem::take(&mut self.chunk);
         chunk.resize(CHUNK_BYTES, 0);
-        let first = super::link::fill(&mut reader, &mut chunk).map_err(Error::Source)?;
         let deadline = Instant::now() + self.config.limits.time;
 
         let mut fresh_tried = false;
         let result = loop {
             let limits = self.config.limits;
             let process = self.process()?;
-            let begun = process.begin(wanted, limits, size_hint, &chunk[..first], deadline, reply);
+            let begun = process.begin(wanted, limits, size_hint, deadline, reply);
             match begun {
                 // It was dead or dying before it knew anything of this picture.
                 Err(Ended::Gone) if !fresh_tried => {
@@ -191,7 +190,7 @@ impl Desk {
                     self.discard(&Ended::Gone);
                 }
                 Err(ended) => break Err(ended),
-                Ok(()) => break process.finish(&mut reader, &mut chunk, first, deadline, reply),
+                Ok(()) => break process.finish(&mut reader, &mut chunk, deadline, reply),
             }
         };
         self.chunk = chunk;
