@@ -4,6 +4,9 @@
 -- unsigned numbers (epochs, incarnations) keep their bits in a signed column; enums are small
 -- integers whose meaning stands beside their Rust type.
 
+-- "KUMO": tells our databases from others.
+PRAGMA application_id = 0x4b554d4f;
+
 CREATE TABLE meta (
     key   TEXT NOT NULL PRIMARY KEY,
     value INTEGER NOT NULL

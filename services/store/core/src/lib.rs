@@ -11,6 +11,8 @@ pub mod capacity;
 pub mod effective;
 mod error;
 pub mod feed;
+#[cfg(test)]
+mod fixture;
 pub mod index;
 pub mod ingest_failure;
 pub mod lease;
@@ -21,6 +23,7 @@ pub mod node;
 mod packed;
 pub mod post;
 pub mod prediction;
+mod presence;
 pub mod query;
 mod rating;
 pub mod root;
@@ -28,14 +31,17 @@ mod stats;
 mod store;
 pub mod tag;
 pub mod task;
+pub mod watcher;
 
 pub use error::Error;
 pub use model::ModelKind;
-pub use node::{DeviceClass, NodeId, WatcherId};
+pub use node::{DeviceClass, NodeId};
+pub use presence::OFFLINE_AFTER_MS;
 pub use rating::Rating;
 pub use stats::{Memory, Stats};
 pub use store::{Options, Published, Store, Write};
 pub use tag::{Category, Tag, TagId, normalize};
+pub use watcher::WatcherId;
 
 /// Number of a post, from 1, never reused.
 pub type PostId = u32;

@@ -152,25 +152,54 @@ impl Write<'_> {
         let size = i64::try_from(found.byte_size)
             .map_err(|_| Error::invalid("file size", &found.byte_size, "at most 2^63 - 1"))?;
         self.root(found.root)?;
-        self.conn
-            .prepare_cached(
-                "INSERT INTO location (root, path, post, state, byte_size, mtime_ns, ctime_ns, \
-                 dev, ino) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8) \
-                 ON CONFLICT (root, path) DO UPDATE SET post = excluded.post, state = 1, \
-                 byte_size = excluded.byte_size, mtime_ns = excluded.mtime_ns, \
-                 ctime_ns = excluded.ctime_ns, dev = excluded.dev, ino = excluded.ino",
-            )?
-            .execute(params![
-                found.root,
-                found.path,
-                post,
-                size,
-                found.mtime_ns,
-                found.ctime_ns,
-                found.dev.cast_signed(),
-                found.ino.cast_signed(),
-            ])?;
+        if !self.is_known(post, found)? {
+            self.replace_location(post, found, size)?;
+        }
         self.clear_ingest_failure(found.root, &found.path)
+    }
+
+    /// Whether exactly this is recorded already: most of what a scan finds, and worth no write.
+    fn is_known(&self, post: PostId, found: &Found) -> Result<bool, Error> {
+        let sql = format!("{SELECT} WHERE l.root = ?1 AND l.path = ?2");
+        let mut select = self.conn.prepare_cached(&sql)?;
+        let known = select
+            .query_and_then(params![found.root, found.path], read)?
+            .next()
+            .transpose()?;
+        Ok(known.is_some_and(|location| {
+            location.post == post
+                && location.state == LocationState::Present
+                && location.found == *found
+        }))
+    }
+
+    fn replace_location(&mut self, post: PostId, found: &Found, size: i64) -> Result<(), Error> {
+        let bound = params![
+            found.root,
+            found.path,
+            post,
+            size,
+            found.mtime_ns,
+            found.ctime_ns,
+            found.dev.cast_signed(),
+            found.ino.cast_signed(),
+        ];
+        let updated = self
+            .conn
+            .prepare_cached(
+                "UPDATE location SET post = ?3, state = 1, byte_size = ?4, mtime_ns = ?5, \
+                 ctime_ns = ?6, dev = ?7, ino = ?8 WHERE root = ?1 AND path = ?2",
+            )?
+            .execute(bound)?;
+        if updated == 0 {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO location (root, path, post, state, byte_size, mtime_ns, \
+                     ctime_ns, dev, ino) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(bound)?;
+        }
+        Ok(())
     }
 
     fn missing(&mut self, root: RootId, path: &[u8]) -> Result<(), Error> {

@@ -1,24 +1,15 @@
-//! Nodes and watchers: who takes part. Who they are is on disk; whether they are there is known
-//! in memory alone, by when they were last heard of on a clock that nobody can set.
-
-use std::collections::BTreeMap;
+//! Nodes: inference processes. Who they are is on disk; whether they are there is in memory.
 
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::lease::{Holder, NodeRow};
-use crate::model::ModelKind;
-use crate::model::check_name;
-use crate::root::{Root, WatchedRoot};
+use crate::model::{ModelKind, check_name};
+use crate::packed::{pack_words, unpack_words};
 use crate::store::{Store, Write};
-use crate::{Error, ModelId, Now, PostId, RootId};
+use crate::{Error, ModelId, Now};
 
 /// Number of a node.
 pub type NodeId = u32;
-/// Number of a watcher.
-pub type WatcherId = u32;
-
-/// Who was not heard of for this long is offline: three renewals or heartbeats missed.
-pub const OFFLINE_AFTER_MS: u64 = 60_000;
 /// Longest address, proof or version, bytes.
 const MAX_TEXT: usize = 1_000;
 
@@ -99,84 +90,6 @@ pub struct Node {
     pub last_seen_ms: i64,
 }
 
-/// A watcher as it announces itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewWatcher {
-    /// Name, stable over restarts.
-    pub name: String,
-    /// This start of the process.
-    pub incarnation: u64,
-    /// Address of its media service.
-    pub address: String,
-    /// Directory of its samples on its machine; may be empty.
-    pub sample_dir: Vec<u8>,
-    /// Program version.
-    pub version: String,
-}
-
-/// What a watcher is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WatcherProgress {
-    /// Files waiting to be read or rendered.
-    pub pending: u64,
-    /// Whether a scan is under way.
-    pub scanning: bool,
-    /// Files looked at by the present or last scan.
-    pub scanned: u64,
-}
-
-/// A watcher as the store knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watcher {
-    /// Its number.
-    pub id: WatcherId,
-    /// What it said last.
-    pub announced: NewWatcher,
-    /// Whether it was heard of lately.
-    pub online: bool,
-    /// When it was last heard of, unix milliseconds.
-    pub last_seen_ms: i64,
-    /// What it is doing.
-    pub progress: WatcherProgress,
-}
-
-/// A place to fetch a sample from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The watcher.
-    pub watcher: String,
-    /// Address of its media service.
-    pub address: String,
-    /// Directory of its samples on its machine; may be empty.
-    pub sample_dir: Vec<u8>,
-}
-
-/// When somebody was last heard of.
-#[derive(Debug, Clone, Copy)]
-struct Heard {
-    now: Now,
-    progress: WatcherProgress,
-}
-
-/// Who was heard of since the store started.
-#[derive(Debug, Default)]
-pub(crate) struct Presence {
-    nodes: BTreeMap<NodeId, Heard>,
-    watchers: BTreeMap<WatcherId, Heard>,
-    /// Watchers that the lease protocol was told are online.
-    told: std::collections::BTreeSet<WatcherId>,
-}
-
-impl Presence {
-    fn online(heard: Option<&Heard>, now: Now) -> bool {
-        heard.is_some_and(|h| now.mono_ms.saturating_sub(h.now.mono_ms) < OFFLINE_AFTER_MS)
-    }
-
-    fn watcher_online(&self, id: WatcherId, now: Now) -> bool {
-        Self::online(self.watchers.get(&id), now)
-    }
-}
-
 const NODE: &str = "SELECT id, name, incarnation, kind, models, device_class, device_proof, \
      address, version, last_seen_ms, stopped, paused FROM node WHERE forgotten = 0";
 
@@ -204,36 +117,6 @@ fn read_node(row: &Row<'_>) -> Result<Node, Error> {
     })
 }
 
-const WATCHER: &str =
-    "SELECT id, name, incarnation, address, sample_dir, version, last_seen_ms FROM watcher";
-
-fn read_watcher(row: &Row<'_>) -> Result<Watcher, Error> {
-    Ok(Watcher {
-        id: row.get(0)?,
-        announced: NewWatcher {
-            name: row.get(1)?,
-            incarnation: row.get::<_, i64>(2)?.cast_unsigned(),
-            address: row.get(3)?,
-            sample_dir: row.get(4)?,
-            version: row.get(5)?,
-        },
-        online: false,
-        last_seen_ms: row.get(6)?,
-        progress: WatcherProgress::default(),
-    })
-}
-
-/// Small numbers side by side, four bytes each.
-pub(crate) fn pack_words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-/// What [`pack_words`] made.
-pub(crate) fn unpack_words(bytes: &[u8]) -> Vec<u32> {
-    let (words, _) = bytes.as_chunks::<4>();
-    words.iter().map(|word| u32::from_le_bytes(*word)).collect()
-}
-
 impl Store {
     /// All nodes by number, online or not.
     pub fn nodes(&self, now: Now) -> Result<Vec<Node>, Error> {
@@ -243,28 +126,12 @@ impl Store {
             .query_and_then([], read_node)?
             .collect::<Result<_, _>>()?;
         for node in &mut nodes {
-            let heard = self.presence.nodes.get(&node.id);
-            node.online = Presence::online(heard, now);
+            node.online = self.presence.node_online(node.id, now);
             node.leased = self.leases.held(node.id) as u32;
-            node.last_seen_ms = heard.map_or(node.last_seen_ms, |heard| heard.now.unix_ms);
+            let seen = self.presence.node_seen_ms(node.id);
+            node.last_seen_ms = seen.unwrap_or(node.last_seen_ms);
         }
         Ok(nodes)
-    }
-
-    /// All watchers by number, online or not.
-    pub fn watchers(&self, now: Now) -> Result<Vec<Watcher>, Error> {
-        let sql = format!("{WATCHER} ORDER BY id");
-        let mut select = self.conn.prepare_cached(&sql)?;
-        let mut all: Vec<Watcher> = select
-            .query_and_then([], read_watcher)?
-            .collect::<Result<_, _>>()?;
-        for watcher in &mut all {
-            let heard = self.presence.watchers.get(&watcher.id);
-            watcher.online = Presence::online(heard, now);
-            watcher.last_seen_ms = heard.map_or(watcher.last_seen_ms, |h| h.now.unix_ms);
-            watcher.progress = heard.map_or_else(WatcherProgress::default, |h| h.progress);
-        }
-        Ok(all)
     }
 
     /// The holder that a node's name and incarnation stand for. Whether the incarnation is today's
@@ -278,36 +145,6 @@ impl Store {
             .optional()?;
         let node = node.ok_or_else(|| not_registered("node", name, incarnation))?;
         Ok(Holder { node, incarnation })
-    }
-
-    /// Up to three places to fetch a post's sample from: online watchers that hold the post.
-    pub fn sources(&self, post: PostId, now: Now) -> Result<Vec<Source>, Error> {
-        let holders = self.holders(post)?;
-        let mut sources = Vec::new();
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT name, address, sample_dir FROM watcher WHERE id = ?1")?;
-        let online = |id: &&WatcherId| self.presence.watcher_online(**id, now);
-        for id in holders.iter().filter(online).take(3) {
-            sources.push(select.query_row(params![id], |row| {
-                Ok(Source {
-                    watcher: row.get(0)?,
-                    address: row.get(1)?,
-                    sample_dir: row.get(2)?,
-                })
-            })?);
-        }
-        Ok(sources)
-    }
-
-    /// Watchers with a present location of a post, online or not.
-    pub(crate) fn holders(&self, post: PostId) -> Result<Vec<WatcherId>, Error> {
-        let mut select = self.conn.prepare_cached(
-            "SELECT DISTINCT r.watcher FROM location l JOIN root r ON r.id = l.root \
-             WHERE l.post = ?1 AND l.state = 1 ORDER BY r.watcher LIMIT 16",
-        )?;
-        let ids = select.query_map(params![post], |row| row.get(0))?;
-        Ok(ids.collect::<Result<_, _>>()?)
     }
 }
 
@@ -334,29 +171,7 @@ impl Write<'_> {
                 ));
             }
         }
-        let id: NodeId = self
-            .conn
-            .prepare_cached(
-                "INSERT INTO node (name, incarnation, kind, device_class, device_proof, address, \
-                 version, last_seen_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-                 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
-                 device_class = excluded.device_class, device_proof = excluded.device_proof, \
-                 address = excluded.address, version = excluded.version, \
-                 last_seen_ms = excluded.last_seen_ms, forgotten = 0 RETURNING id",
-            )?
-            .query_row(
-                params![
-                    new.name,
-                    new.incarnation.cast_signed(),
-                    new.kind.code(),
-                    new.device_class as u8,
-                    new.device_proof,
-                    new.address,
-                    new.version,
-                    now.unix_ms,
-                ],
-                |row| row.get(0),
-            )?;
+        let id = self.write_node(new, now)?;
         let holder = Holder {
             node: id,
             incarnation: new.incarnation,
@@ -366,115 +181,43 @@ impl Write<'_> {
         Ok(suspects)
     }
 
-    /// Notes that a node is there.
-    pub(crate) fn heard_of_node(&mut self, id: NodeId, now: Now) {
-        let progress = WatcherProgress::default();
-        self.store
-            .presence
-            .nodes
-            .insert(id, Heard { now, progress });
-    }
-
-    /// Announces a watcher and its roots, which come back with their numbers in the same order.
-    /// Roots of it that are not named stay known and are offline.
-    pub fn register_watcher(
-        &mut self,
-        new: &NewWatcher,
-        roots: &[WatchedRoot],
-        now: Now,
-    ) -> Result<Vec<Root>, Error> {
-        check_name("watcher name", &new.name)?;
-        check_text("address", &new.address)?;
-        check_text("version", &new.version)?;
-        let id: WatcherId = self
+    /// Updates before it inserts, so that coming back uses up no number. The incarnation of a known
+    /// node is for the lease protocol to change.
+    fn write_node(&mut self, new: &NewNode, now: Now) -> Result<NodeId, Error> {
+        let bound = params![
+            new.name,
+            new.kind.code(),
+            new.device_class as u8,
+            new.device_proof,
+            new.address,
+            new.version,
+            now.unix_ms,
+            new.incarnation.cast_signed(),
+        ];
+        let known = self
             .conn
             .prepare_cached(
-                "INSERT INTO watcher (name, incarnation, address, sample_dir, version, \
-                 last_seen_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-                 ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, \
-                 address = excluded.address, sample_dir = excluded.sample_dir, \
-                 version = excluded.version, last_seen_ms = excluded.last_seen_ms RETURNING id",
+                "UPDATE node SET kind = ?2, device_class = ?3, device_proof = ?4, address = ?5, \
+                 version = ?6, last_seen_ms = ?7, incarnation = coalesce(incarnation, ?8), \
+                 forgotten = 0 WHERE name = ?1 RETURNING id",
             )?
-            .query_row(
-                params![
-                    new.name,
-                    new.incarnation.cast_signed(),
-                    new.address,
-                    new.sample_dir,
-                    new.version,
-                    now.unix_ms,
-                ],
-                |row| row.get(0),
-            )?;
-        let ids = self.see_roots(id, roots)?;
-        self.unwatch_others(id, &ids)?;
-        self.heard_of_watcher(id, WatcherProgress::default(), now)?;
-        ids.iter().map(|&root| self.root(root)).collect()
-    }
-
-    /// A watcher is alive. Takes in the state of its roots and returns files to look at again.
-    pub fn heartbeat_watcher(
-        &mut self,
-        name: &str,
-        incarnation: u64,
-        roots: &[WatchedRoot],
-        progress: WatcherProgress,
-        now: Now,
-    ) -> Result<Vec<(RootId, Vec<u8>)>, Error> {
-        let id: Option<WatcherId> = self
-            .conn
-            .prepare_cached("SELECT id FROM watcher WHERE name = ?1 AND incarnation = ?2")?
-            .query_row(params![name, incarnation.cast_signed()], |row| row.get(0))
+            .query_row(bound, |row| row.get(0))
             .optional()?;
-        let id = id.ok_or_else(|| not_registered("watcher", name, incarnation))?;
-        self.see_changed_roots(id, roots)?;
-        self.heard_of_watcher(id, progress, now)?;
-        self.take_retries(id, now)
-    }
-
-    /// Writes the roots only if something about them is new: a heartbeat that says nothing new
-    /// costs no sync of the disk.
-    fn see_changed_roots(&mut self, id: WatcherId, roots: &[WatchedRoot]) -> Result<(), Error> {
-        let known = self.roots()?;
-        let mine = || known.iter().filter(|root| root.watcher == id);
-        let news: Vec<WatchedRoot> = roots
-            .iter()
-            .filter(|seen| !mine().any(|root| root.seen == **seen))
-            .cloned()
-            .collect();
-        self.see_roots(id, &news).map(|_| ())
-    }
-
-    fn heard_of_watcher(
-        &mut self,
-        id: WatcherId,
-        progress: WatcherProgress,
-        now: Now,
-    ) -> Result<(), Error> {
-        self.store
-            .presence
-            .watchers
-            .insert(id, Heard { now, progress });
-        if self.store.presence.told.insert(id) {
-            self.source_online(id, now)?;
+        if let Some(id) = known {
+            return Ok(id);
         }
-        Ok(())
+        Ok(self
+            .conn
+            .prepare_cached(
+                "INSERT INTO node (name, kind, device_class, device_proof, address, version, \
+                 last_seen_ms, incarnation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+            )?
+            .query_row(bound, |row| row.get(0))?)
     }
 
-    /// Tells the lease protocol of watchers that fell silent.
-    pub(crate) fn notice_silence(&mut self, now: Now) -> Result<(), Error> {
-        let silent: Vec<WatcherId> = self
-            .presence
-            .told
-            .iter()
-            .copied()
-            .filter(|&id| !self.presence.watcher_online(id, now))
-            .collect();
-        for id in silent {
-            self.store.presence.told.remove(&id);
-            self.source_offline(id, now)?;
-        }
-        Ok(())
+    /// Notes that a node is there.
+    pub(crate) fn heard_of_node(&mut self, id: NodeId, now: Now) {
+        self.store.presence.hear_node(id, now);
     }
 
     /// Writes what the lease protocol keeps of a node.
@@ -505,7 +248,7 @@ pub(crate) fn not_registered(noun: &'static str, name: &str, incarnation: u64) -
     }
 }
 
-fn check_text(what: &'static str, text: &str) -> Result<(), Error> {
+pub(crate) fn check_text(what: &'static str, text: &str) -> Result<(), Error> {
     if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
         return Err(Error::invalid(
             what,

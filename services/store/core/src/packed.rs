@@ -53,6 +53,17 @@ pub(crate) fn unpack_ascending(mut bytes: &[u8]) -> Option<Vec<u32>> {
     Some(values)
 }
 
+/// Small numbers side by side, four bytes each.
+pub(crate) fn pack_words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// What [`pack_words`] made.
+pub(crate) fn unpack_words(bytes: &[u8]) -> Vec<u32> {
+    let (words, _) = bytes.as_chunks::<4>();
+    words.iter().map(|word| u32::from_le_bytes(*word)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -318,3 +318,6 @@ fn check_word(what: &'static str, text: &str, limit: usize) -> Result<(), Error>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

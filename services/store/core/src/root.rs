@@ -1,6 +1,6 @@
 //! Roots: watched folders. The store issues their numbers.
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::store::{Store, Write};
 use crate::{Error, RootId, WatcherId};
@@ -116,24 +116,24 @@ impl Write<'_> {
         roots: &[WatchedRoot],
     ) -> Result<Vec<RootId>, Error> {
         crate::error::at_most("roots", roots.len(), MAX_ROOTS)?;
-        let mut upsert = self.conn.prepare_cached(
+        let mut update = self.conn.prepare_cached(
+            "UPDATE root SET kind = ?3, state = ?4, notice = ?5 \
+             WHERE watcher = ?1 AND path = ?2 RETURNING id",
+        )?;
+        let mut insert = self.conn.prepare_cached(
             "INSERT INTO root (watcher, path, kind, state, notice) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (watcher, path) DO UPDATE SET kind = excluded.kind, \
-             state = excluded.state, notice = excluded.notice RETURNING id",
+             RETURNING id",
         )?;
         let mut ids = Vec::with_capacity(roots.len());
         for root in roots {
             check(root)?;
-            ids.push(upsert.query_row(
-                params![
-                    watcher,
-                    root.path,
-                    root.kind as u8,
-                    root.state as u8,
-                    root.notice
-                ],
-                |row| row.get(0),
-            )?);
+            let (kind, state) = (root.kind as u8, root.state as u8);
+            let bound = params![watcher, root.path, kind, state, root.notice];
+            let known = update.query_row(bound, |row| row.get(0)).optional()?;
+            ids.push(match known {
+                Some(id) => id,
+                None => insert.query_row(bound, |row| row.get(0))?,
+            });
         }
         Ok(ids)
     }

@@ -5,12 +5,15 @@
 //! something to do.
 
 mod deliver;
+mod effects;
+mod lease;
 mod list;
 mod protocol;
+mod rows;
 
 pub use deliver::{Delivery, Failure, FailureCause, Refused};
+pub use lease::{Leased, LeasedTask};
 pub use list::{Task, TaskState};
-pub use protocol::{Leased, LeasedTask};
 
 use rusqlite::params;
 

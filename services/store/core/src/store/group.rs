@@ -221,6 +221,7 @@ impl Store {
         self.seq = mark.seq;
         self.tags.truncate(mark.tags);
         self.models.borrow_mut().clear();
+        self.presence.tell_again();
     }
 
     fn note_fatal(&mut self, error: &Error) {

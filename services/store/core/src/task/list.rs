@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use super::protocol::{ROW, read_row};
+use super::rows::{ROW, read_row};
 use crate::lease::{Command, Reply};
 use crate::store::{Store, Write};
 use crate::{Error, ModelId, Now, PostId, TaskId};
