@@ -13,8 +13,7 @@ NEXTEST    := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TEST_RUN   := $(if $(NEXTEST),nextest run,test)
 export RUST_BACKTRACE ?= 0
 
-.PHONY: help up build demo preflight runtime test format clippy tidy tests \
-        ingest-1000 parity-goldens models manifests clean-runtime
+.PHONY: help up build demo preflight runtime test format clippy tidy tests
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -44,10 +43,12 @@ format: preflight
 clippy: preflight
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-# The cluster tests start the real programs, which their own package does not build.
+# Everything is built at once, and with the same features: the cluster tests start the real programs,
+# which their own package does not build.
 tests: preflight runtime
-	$(CARGO) build --locked $(PACKAGES)
+	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) $(TEST_RUN) --locked --workspace
+	$(if $(NEXTEST),$(CARGO) test --locked --workspace --doc --quiet)
 
 tidy: preflight ## Only the rules of the house that a machine can check
 	$(CARGO) test --locked -q -p kumo-tests --test tidy
