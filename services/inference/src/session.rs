@@ -5,15 +5,15 @@
 //! each run, since a batch of 8 would otherwise leave several hundred MB behind; memory
 //! patterns are off, because they would be kept for every batch size that occurs.
 
+mod build;
 mod graph;
+mod memory;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ort::session::builder::SessionBuilder;
 use ort::session::{RunOptions, Session as Graph};
 use ort::value::TensorRef;
 
@@ -23,7 +23,9 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::spec::{Activation, InputSpec, Kind, Layout};
 use crate::runtime::Runtime;
+use build::{Profile, builder, load_failed, run_options};
 use graph::Shape;
+use memory::{Trim, resident};
 
 /// How a session is to be made.
 #[derive(Debug, Clone)]
@@ -48,6 +50,7 @@ pub struct Session {
     max_batch: usize,
     proof: DeviceProof,
     report: LoadReport,
+    _trim: Trim,
 }
 
 /// Stops a session from another thread: the run in progress and every later one.
@@ -146,6 +149,7 @@ impl Session {
                 resident_before,
                 resident_after: 0,
             },
+            _trim: Trim,
         };
         let started = Instant::now();
         session.warm_up(model)?;
@@ -333,83 +337,4 @@ impl Canceller {
             tracing::warn!(error = %cause, "the run in progress cannot be stopped early");
         }
     }
-}
-
-/// Where ONNX Runtime writes the profile of the warm-up run.
-struct Profile {
-    prefix: PathBuf,
-}
-
-impl Profile {
-    fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("kumobooru-profile-{}-{number}", std::process::id());
-        Self {
-            prefix: std::env::temp_dir().join(name),
-        }
-    }
-}
-
-fn builder(
-    runtime: &Runtime,
-    options: &SessionOptions,
-    device: DeviceChoice,
-    profile: &Profile,
-) -> Result<SessionBuilder> {
-    let plain = |cause: ort::Error<SessionBuilder>| device.unavailable(cause);
-    let builder = Graph::builder(runtime.environment())
-        .map_err(|cause| device.unavailable(cause))?
-        .with_intra_threads(options.threads.max(1))
-        .map_err(plain)?
-        .with_intra_op_spinning(false)
-        .map_err(plain)?
-        .with_memory_pattern(false)
-        .map_err(plain)?
-        .with_prepacking(options.prepack)
-        .map_err(plain)?
-        .with_profiling(&profile.prefix)
-        .map_err(plain)?;
-    match device {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(builder),
-        DeviceChoice::Cuda { index } => {
-            let index = i32::try_from(index).map_err(|_| device.unavailable("no such GPU"))?;
-            let cuda = ort::ep::CUDA::default()
-                .with_device_id(index)
-                .build()
-                .error_on_failure();
-            builder.with_execution_providers([cuda]).map_err(plain)
-        }
-    }
-}
-
-fn run_options(device: DeviceChoice) -> Result<RunOptions> {
-    let arenas = match device {
-        DeviceChoice::Auto | DeviceChoice::Cpu => "cpu:0".to_owned(),
-        DeviceChoice::Cuda { index } => format!("cpu:0;gpu:{index}"),
-    };
-    let mut options = RunOptions::new().map_err(Error::run)?;
-    options
-        .set("memory.enable_memory_arena_shrinkage", arenas)
-        .map_err(Error::run)?;
-    Ok(options)
-}
-
-/// A graph that does not load is the file's fault on the CPU; on a GPU it may be the GPU's.
-fn load_failed(model: &Model, device: DeviceChoice, cause: &ort::Error) -> Error {
-    match device {
-        DeviceChoice::Cuda { .. } => device.unavailable(cause),
-        DeviceChoice::Auto | DeviceChoice::Cpu => model.invalid(format!(
-            "ONNX Runtime cannot load it: {cause}. It is damaged, truncated or made for a newer \
-             version; copy it again"
-        )),
-    }
-}
-
-/// Resident memory of this process in bytes; 0 where /proc does not say.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
