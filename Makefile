@@ -13,7 +13,7 @@ NEXTEST    := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TEST_RUN   := $(if $(NEXTEST),nextest run,test)
 export RUST_BACKTRACE ?= 0
 
-.PHONY: help up build demo preflight runtime test format clippy tidy tests
+.PHONY: help up build demo preflight runtime test format clippy tidy tests bench models
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -49,6 +49,17 @@ tests: preflight runtime
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) $(TEST_RUN) --locked --workspace
 	$(if $(NEXTEST),$(CARGO) test --locked --workspace --doc --quiet)
+
+bench: build runtime ## Run a bench on the release programs: make bench NAME=thousand [COUNT=1000]
+	@$(CARGO) build --locked --release -q -p kumo-tests --bin pictures
+	@mkdir -p target/bench
+	python3 tests/bench/$(or $(NAME),thousand).py $(if $(COUNT),--count $(COUNT))
+
+models: preflight ## Check that the committed models are what their scripts make (needs PyPI)
+	python3 -m venv target/models-venv
+	target/models-venv/bin/pip install -q -r services/inference/models/requirements.txt
+	target/models-venv/bin/python services/inference/models/make.py --check
+	target/models-venv/bin/python services/inference/tests/models/make.py --check
 
 tidy: preflight ## Only the rules of the house that a machine can check
 	$(CARGO) test --locked -q -p kumo-tests --test tidy
