@@ -10,6 +10,9 @@ use crate::{Error, Now, PostId, Rating, TagId};
 
 /// Most posts in one call of [`Write::register_posts`].
 pub const MAX_REGISTER: usize = 500;
+/// Posts that one request should register, so that it holds the connection for some milliseconds:
+/// a call may be carried out in slices, for registering is idempotent.
+pub const REGISTER_SLICE: usize = 100;
 /// Longest media type and traceparent, bytes.
 const MAX_WORD: usize = 100;
 /// Longest colour layout, bytes.

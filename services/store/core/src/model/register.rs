@@ -56,7 +56,8 @@ pub struct Registration {
     new: NewModel,
     /// Names in normal form.
     names: Vec<Option<(String, Category)>>,
-    ready: usize,
+    /// What the first of them stand for, as far as steps have come.
+    targets: Vec<Target>,
 }
 
 impl Registration {
@@ -85,7 +86,7 @@ impl Registration {
         Ok(Self {
             new,
             names,
-            ready: 0,
+            targets: Vec::new(),
         })
     }
 
@@ -95,19 +96,16 @@ impl Registration {
         if let Some(known) = self.known(write)? {
             return Ok(Some(known));
         }
-        let end = self.names.len().min(self.ready + MAX_NEW_TAGS);
-        let slice: Vec<(&str, Category)> = self.names[self.ready..end]
-            .iter()
-            .flatten()
-            .map(|(name, category)| (name.as_str(), *category))
-            .collect();
-        write.create_tags(&slice)?;
-        self.ready = end;
-        if end < self.names.len() {
+        self.advance(write)?;
+        if self.targets.len() < self.names.len() {
             return Ok(None);
         }
-        let targets = self.targets(write)?;
-        let id = self.insert(write, &targets, now)?;
+        if !self.stands(write) {
+            self.targets.clear();
+            return Ok(None);
+        }
+        let labels = Labels::new(self.targets.iter().copied());
+        let id = self.insert(write, &labels, now)?;
         write.models.borrow_mut().clear();
         let kind = self.new.kind;
         let first = !write
@@ -136,20 +134,38 @@ impl Registration {
         Ok(Some(known.clone()))
     }
 
-    fn targets(&self, write: &Write<'_>) -> Result<Labels, Error> {
-        let mut targets = Vec::with_capacity(self.names.len());
-        for (label, name) in self.new.labels.iter().zip(&self.names) {
-            targets.push(match name {
+    /// Makes the tags of the next slice of labels.
+    fn advance(&mut self, write: &mut Write<'_>) -> Result<(), Error> {
+        let start = self.targets.len();
+        let end = self.names.len().min(start + MAX_NEW_TAGS);
+        let slice: Vec<(&str, Category)> = self.names[start..end]
+            .iter()
+            .flatten()
+            .map(|(name, category)| (name.as_str(), *category))
+            .collect();
+        write.create_tags(&slice)?;
+        for index in start..end {
+            self.targets.push(match &self.names[index] {
                 Some((name, _)) => {
                     let tag = write.tags().find(name);
-                    // Steps of a group whose COMMIT failed must be taken again.
-                    let tag = tag.ok_or_else(|| Error::not_found("tag", name))?;
-                    Target::Tag(tag.id)
+                    Target::Tag(tag.ok_or_else(|| Error::not_found("tag", name))?.id)
                 }
-                None => Target::Rating(rating(&label.name)?),
+                None => Target::Rating(rating(&self.new.labels[index].name)?),
             });
         }
-        Ok(Labels::new(targets))
+        Ok(())
+    }
+
+    /// Whether all tags are there still: a step whose COMMIT failed was undone, and its numbers
+    /// may be another's by now.
+    fn stands(&self, write: &Write<'_>) -> bool {
+        self.targets.iter().zip(&self.names).all(|pair| match pair {
+            (Target::Tag(id), Some((name, _))) => {
+                write.tags().get(*id).is_some_and(|tag| tag.name == name)
+            }
+            (Target::Rating(_), None) => true,
+            (Target::Tag(_), None) | (Target::Rating(_), Some(_)) => false,
+        })
     }
 
     fn insert(&self, write: &mut Write<'_>, labels: &Labels, now: Now) -> Result<ModelId, Error> {

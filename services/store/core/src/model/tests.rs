@@ -52,6 +52,35 @@ fn a_big_model_is_registered_in_steps_and_is_the_same_the_second_time() {
 }
 
 #[test]
+fn a_registration_whose_step_was_undone_takes_it_again() {
+    let mut scene = Scene::new();
+    let mut new = model(1);
+    new.labels = (0..2_500)
+        .map(|n| Label {
+            name: format!("label_{n}"),
+            category: LabelCategory::Tag(Category::General),
+        })
+        .collect();
+    let mut registration = Registration::new(new).unwrap();
+    let undone = scene.write(|w| {
+        registration.step(w, NOW)?;
+        Err::<(), _>(Error::DiskFull)
+    });
+    assert!(undone.is_err());
+    scene.run(|w| w.create_tags(&[("another", Category::Artist)]));
+    let known = loop {
+        if let Some(known) = scene.run(|w| registration.step(w, NOW)) {
+            break known;
+        }
+    };
+    let labels = scene.labels(known.id).unwrap();
+    for index in [0, 1_999, 2_000, 2_499] {
+        let tag = scene.tags().find(&format!("label_{index}")).unwrap();
+        assert_eq!(labels.get(index), Some(Target::Tag(tag.id)));
+    }
+}
+
+#[test]
 fn models_that_make_no_sense_are_refused() {
     let mut nameless = model(1);
     nameless.name = "a b".to_owned();

@@ -43,7 +43,6 @@ impl Write<'_> {
         now: Now,
     ) -> Result<Leased, Error> {
         self.model(model)?;
-        self.heard_of_node(holder.node, now);
         self.refill(model, now)?;
         let command = Command::Lease {
             holder,
@@ -52,6 +51,7 @@ impl Write<'_> {
         };
         let reply = self.protocol(command, now)?;
         accepted(&reply, holder)?;
+        self.heard_of_node(holder.node, now);
         let (grants, refused) = match reply {
             Reply::Leased(grants) => (grants, None),
             Reply::Refused(refusal) => (Vec::new(), Some(refusal)),

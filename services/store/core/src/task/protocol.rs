@@ -130,9 +130,11 @@ impl Write<'_> {
         {
             crate::error::at_most("leases", claims.len(), MAX_CLAIMS)?;
         }
-        self.heard_of_node(holder.node, now);
         match self.protocol(command, now)? {
-            Reply::Claims(renewals) => Ok(renewals),
+            Reply::Claims(renewals) => {
+                self.heard_of_node(holder.node, now);
+                Ok(renewals)
+            }
             Reply::Refused(_) => Err(not_registered(
                 "node",
                 &holder.node.to_string(),
