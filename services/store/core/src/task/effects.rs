@@ -1,6 +1,6 @@
 //! What the lease protocol decided, kept in the database.
 
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 
 use crate::lease::{Effect, Holder, Ran, Token};
 use crate::packed::pack_words;
@@ -19,10 +19,8 @@ impl Write<'_> {
                 alone,
             } => self.keep_grant(*task, *token, *holder, (*attempts, *alone), now),
             Effect::Running { task, running } => {
-                self.conn
-                    .prepare_cached("UPDATE task SET running = ?2 WHERE id = ?1")?
-                    .execute(params![task.cast_signed(), running])?;
-                Ok(())
+                let sql = "UPDATE task SET running = ?2 WHERE id = ?1";
+                self.execute(sql, params![task.cast_signed(), running])
             }
             Effect::Queued {
                 task,
@@ -51,41 +49,35 @@ impl Write<'_> {
                 reason,
             } => self.keep_failed(*task, (*attempts, *crashes, *alone), reason, now),
             Effect::Refunded { task, attempts } => {
-                self.conn
-                    .prepare_cached("UPDATE task SET attempts = ?2 WHERE id = ?1")?
-                    .execute(params![task.cast_signed(), attempts])?;
-                Ok(())
+                let sql = "UPDATE task SET attempts = ?2 WHERE id = ?1";
+                self.execute(sql, params![task.cast_signed(), attempts])
             }
             Effect::Done { task, .. } | Effect::Cancelled { task } => {
-                self.conn
-                    .prepare_cached("DELETE FROM task WHERE id = ?1")?
-                    .execute(params![task.cast_signed()])?;
-                Ok(())
+                let sql = "DELETE FROM task WHERE id = ?1";
+                self.execute(sql, params![task.cast_signed()])
             }
-            Effect::Counter(counter) => {
-                self.conn
-                    .prepare_cached(
-                        "INSERT INTO meta (key, value) VALUES ('lease_counter', ?1) \
-                         ON CONFLICT DO UPDATE SET value = excluded.value",
-                    )?
-                    .execute(params![counter.cast_signed()])?;
-                Ok(())
-            }
+            Effect::Counter(counter) => self.keep_counter(*counter),
             Effect::Node(row) => self.keep_node(row),
             Effect::NodeForgotten(node) => {
-                self.conn
-                    .prepare_cached("UPDATE node SET forgotten = 1 WHERE id = ?1")?
-                    .execute(params![node])?;
-                Ok(())
+                self.execute("UPDATE node SET forgotten = 1 WHERE id = ?1", params![node])
             }
             Effect::QueuePaused { queue, paused } => {
-                self.conn
-                    .prepare_cached("UPDATE model SET paused = ?2 WHERE id = ?1")?
-                    .execute(params![queue, paused])?;
                 self.models.borrow_mut().clear();
-                Ok(())
+                let sql = "UPDATE model SET paused = ?2 WHERE id = ?1";
+                self.execute(sql, params![queue, paused])
             }
         }
+    }
+
+    fn keep_counter(&mut self, counter: u64) -> Result<(), Error> {
+        let sql = "INSERT INTO meta (key, value) VALUES ('lease_counter', ?1) \
+             ON CONFLICT DO UPDATE SET value = excluded.value";
+        self.execute(sql, params![counter.cast_signed()])
+    }
+
+    fn execute(&self, sql: &str, bound: &[&dyn ToSql]) -> Result<(), Error> {
+        self.conn.prepare_cached(sql)?.execute(bound)?;
+        Ok(())
     }
 
     fn keep_grant(
