@@ -82,15 +82,17 @@ impl Worker {
     }
 }
 
-/// The explicit program, or the one beside the running one.
+/// The explicit program, or the one beside the running one; absolute, because the child's working
+/// directory is another.
 fn program(config: &Config) -> PathBuf {
     const NAME: &str = "kumo-renderer";
-    config.program.clone().unwrap_or_else(|| {
+    let named = config.program.clone().unwrap_or_else(|| {
         std::env::current_exe()
             .ok()
             .and_then(|path| path.parent().map(|folder| folder.join(NAME)))
             .unwrap_or_else(|| PathBuf::from(NAME))
-    })
+    });
+    std::path::absolute(&named).unwrap_or(named)
 }
 
 /// What the thread works with.

@@ -10,7 +10,10 @@ use turbojpeg::Subsamp;
 use crate::make::{cmyk_jpeg, encoded, jpeg, noise, oriented, pool, render, scene, write};
 
 /// Revision, and the SHA-256 of every output byte for the pictures below.
-const GOLDEN: (u32, &str) = (1, "unset");
+const GOLDEN: (u32, &str) = (
+    1,
+    "66b1c0851c6e43fdeb78205e1e3cfe9b1a03d880256616cb204e2e8183b04c2f",
+);
 
 #[tokio::test]
 async fn outputs_change_only_with_the_render_revision() {

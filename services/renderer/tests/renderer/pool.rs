@@ -157,3 +157,16 @@ fn started_by_hand_it_explains_itself() {
         "{told}"
     );
 }
+
+#[tokio::test]
+async fn a_relative_path_to_the_program_is_taken_from_here() {
+    let here = std::env::current_dir().expect("a folder");
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let program = up.join(crate::make::program().strip_prefix("/").expect("absolute"));
+    assert!(program.is_relative());
+    let pool = Pool::new(Config {
+        program: Some(program),
+        ..config()
+    });
+    pool.probe().await.expect("it starts");
+}
