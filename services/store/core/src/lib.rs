@@ -36,7 +36,7 @@ pub mod watcher;
 pub use error::Error;
 pub use model::ModelKind;
 pub use node::{DeviceClass, NodeId};
-pub use presence::OFFLINE_AFTER_MS;
+pub use presence::{NODE_OFFLINE_AFTER_MS, WATCHER_OFFLINE_AFTER_MS};
 pub use rating::Rating;
 pub use stats::{Memory, Stats};
 pub use store::{Options, Published, Store, Write};

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::watcher::WatcherProgress;
 use crate::{NodeId, Now, WatcherId};
 
-/// Who was not heard of for this long is offline: three renewals or heartbeats missed.
-pub const OFFLINE_AFTER_MS: u64 = 60_000;
+/// A watcher that was not heard of for this long is offline: three heartbeats missed.
+pub const WATCHER_OFFLINE_AFTER_MS: u64 = 35_000;
+/// A node that was not heard of for this long is offline. It may wait a minute for work in silence.
+pub const NODE_OFFLINE_AFTER_MS: u64 = 90_000;
 
 /// When a watcher was last heard of, and what it said it was doing.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +38,9 @@ impl Presence {
     }
 
     pub(crate) fn node_online(&self, id: NodeId, now: Now) -> bool {
-        self.nodes.get(&id).is_some_and(|heard| lately(*heard, now))
+        self.nodes
+            .get(&id)
+            .is_some_and(|&heard| lately(heard, NODE_OFFLINE_AFTER_MS, now))
     }
 
     pub(crate) fn node_seen_ms(&self, id: NodeId) -> Option<i64> {
@@ -48,7 +52,8 @@ impl Presence {
     }
 
     pub(crate) fn watcher_online(&self, id: WatcherId, now: Now) -> bool {
-        self.watcher(id).is_some_and(|heard| lately(heard.now, now))
+        self.watcher(id)
+            .is_some_and(|heard| lately(heard.now, WATCHER_OFFLINE_AFTER_MS, now))
     }
 
     /// Watchers that have fallen silent since this was last asked.
@@ -67,8 +72,8 @@ impl Presence {
     }
 }
 
-fn lately(heard: Now, now: Now) -> bool {
-    now.mono_ms.saturating_sub(heard.mono_ms) < OFFLINE_AFTER_MS
+fn lately(heard: Now, limit_ms: u64, now: Now) -> bool {
+    now.mono_ms.saturating_sub(heard.mono_ms) < limit_ms
 }
 
 #[cfg(test)]
@@ -81,11 +86,11 @@ mod tests {
         let mut presence = Presence::default();
         presence.hear_watcher(1, WatcherProgress::default(), NOW);
         presence.hear_watcher(2, WatcherProgress::default(), later(30_000));
-        assert_eq!(presence.take_silent(later(59_999)), [0u32; 0]);
-        assert_eq!(presence.take_silent(later(60_000)), [1]);
-        assert_eq!(presence.take_silent(later(60_001)), [0u32; 0]);
+        assert_eq!(presence.take_silent(later(34_999)), [0u32; 0]);
+        assert_eq!(presence.take_silent(later(35_000)), [1]);
+        assert_eq!(presence.take_silent(later(35_001)), [0u32; 0]);
         presence.tell_again();
-        assert_eq!(presence.take_silent(later(60_002)), [1]);
+        assert_eq!(presence.take_silent(later(35_002)), [1]);
     }
 
     #[test]
@@ -97,7 +102,7 @@ mod tests {
             ..NOW
         };
         assert!(presence.node_online(1, year_ahead));
-        assert!(!presence.node_online(1, later(OFFLINE_AFTER_MS)));
+        assert!(!presence.node_online(1, later(NODE_OFFLINE_AFTER_MS)));
         assert!(!presence.node_online(2, NOW));
     }
 }
