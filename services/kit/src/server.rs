@@ -42,6 +42,13 @@ const COMMON: &[(&str, Scope)] = &[
     ),
 ];
 
+/// Services that every process has beside its own, as reflection lists them.
+const ALWAYS_LISTED: &[&str] = &[
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
 /// Streams open at once on one connection.
 const STREAMS: u32 = 256;
 /// How often a silent connection is asked for a sign of life, and how long it may take.
@@ -147,7 +154,7 @@ impl Context {
         api.routes
             .add_service(ProcessServiceServer::new(self.process.clone()));
         api.routes.add_service(health.clone());
-        add_reflection(&mut api.routes)?;
+        add_reflection(&mut api.routes, &api.names)?;
         api.scopes.extend(COMMON.iter().copied());
 
         self.tasks.spawn(
@@ -207,12 +214,26 @@ impl Context {
     }
 }
 
-fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::server::Error> {
+/// Reflection in both versions: new clients ask for v1, older ones for v1alpha. It lists what is
+/// served here, though it can describe the whole contract.
+fn add_reflection(
+    routes: &mut RoutesBuilder,
+    names: &[&'static str],
+) -> Result<(), tonic_reflection::server::Error> {
     let describe = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(
+                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            )
+            .include_reflection_service(false);
+        names
+            .iter()
+            .chain(ALWAYS_LISTED)
+            .fold(builder, |builder, name| builder.with_service_name(*name))
     };
     routes.add_service(describe().build_v1()?);
     routes.add_service(describe().build_v1alpha()?);
