@@ -1,0 +1,143 @@
+//! The feed as a stream: pages of state, then what is committed from now on.
+//!
+//! Nothing is queued for a follower. It reads the next page from the store when it has taken the
+//! last one, so a slow one costs no memory and only sees a post's last change.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use kit::Shutdown;
+use proto::store::v1::{
+    Change, Cursor, WatchChangesRequest, WatchChangesResponse, feed_service_server::FeedService,
+};
+use store_core::feed;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::{Answers, Door, refuse};
+use crate::{Error, engine::Engine};
+
+/// Changes in one page.
+const PAGE: u32 = 500;
+/// A follower hears something at least this often.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+#[tonic::async_trait]
+impl FeedService for Door {
+    type WatchChangesStream = Answers<WatchChangesResponse>;
+
+    async fn watch_changes(
+        &self,
+        request: Request<WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        let request = request.into_inner();
+        let mut follower = Follower {
+            engine: self.engine.clone(),
+            shutdown: self.shutdown.clone(),
+            committed: self.engine.feed(),
+            cursor: request.cursor.map(cursor),
+            until_now: request.until_now,
+            state: State::Behind,
+        };
+        // A cursor that is refused is an error of the call, not of the stream.
+        let first = follower.page().await.map_err(refuse)?;
+        let rest = stream::unfold(follower, |mut follower| async move {
+            let page = follower.next().await?;
+            Some((page.map_err(refuse), follower))
+        });
+        let first = stream::iter([Ok(first)]);
+        Ok(Response::new(Box::pin(futures_util::StreamExt::chain(
+            first, rest,
+        ))))
+    }
+}
+
+/// One who follows.
+struct Follower {
+    engine: Engine,
+    shutdown: Shutdown,
+    committed: watch::Receiver<u64>,
+    /// `None` until the first page: the beginning, in the present epoch.
+    cursor: Option<feed::Cursor>,
+    until_now: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// More is there already.
+    Behind,
+    /// Everything there was has been told.
+    Abreast,
+    /// An error has been told; nothing follows it.
+    Over,
+}
+
+impl Follower {
+    /// The next message; `None` at the end.
+    async fn next(&mut self) -> Option<Result<WatchChangesResponse, Error>> {
+        if self.state == State::Over || (self.until_now && self.state == State::Abreast) {
+            return None;
+        }
+        if self.state == State::Abreast {
+            let seen = self.cursor.map_or(0, |cursor| cursor.seq);
+            tokio::select! {
+                () = self.shutdown.begun() => return None,
+                () = tokio::time::sleep(SIGN_OF_LIFE) => {}
+                changed = self.committed.wait_for(|&seq| seq > seen) => {
+                    // The engine has ended: so does the stream.
+                    changed.ok()?;
+                }
+            }
+        }
+        if self.shutdown.is_begun() {
+            return None;
+        }
+        let page = self.page().await;
+        if page.is_err() {
+            self.state = State::Over;
+        }
+        Some(page)
+    }
+
+    async fn page(&mut self) -> Result<WatchChangesResponse, Error> {
+        let cursor = self.cursor;
+        let read = self.engine.read(move |store, _| {
+            let beginning = feed::Cursor {
+                seq: 0,
+                ..store.cursor()
+            };
+            Ok(store.changes(cursor.unwrap_or(beginning), PAGE)?)
+        });
+        let page = read.await?;
+        self.cursor = Some(page.cursor);
+        self.state = if page.more {
+            State::Behind
+        } else {
+            State::Abreast
+        };
+        Ok(message(page))
+    }
+}
+
+fn cursor(message: Cursor) -> feed::Cursor {
+    feed::Cursor {
+        epoch: message.epoch,
+        seq: message.seq,
+    }
+}
+
+fn message(page: feed::Page) -> WatchChangesResponse {
+    let change = |change: feed::Change| Change {
+        post: format!("posts/{}", change.post),
+        seq: change.seq,
+        deleted: change.deleted,
+    };
+    WatchChangesResponse {
+        changes: page.changes.into_iter().map(change).collect(),
+        cursor: Some(Cursor {
+            epoch: page.cursor.epoch,
+            seq: page.cursor.seq,
+        }),
+    }
+}

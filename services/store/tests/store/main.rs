@@ -1,0 +1,10 @@
+//! The store as its clients see it: real SQLite in a temporary folder, real gRPC on a free port.
+
+mod catalogue;
+mod endurance;
+mod following;
+mod harness;
+mod killing;
+mod leasing;
+mod people;
+mod searching;
