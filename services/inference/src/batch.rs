@@ -11,6 +11,7 @@ pub struct Batch {
     row: usize,
     len: usize,
     capacity: usize,
+    step: usize,
 }
 
 /// Output rows of one run, in the order of the batch.
@@ -29,7 +30,32 @@ impl Batch {
             row,
             len: 0,
             capacity,
+            step,
         }
+    }
+
+    /// An empty batch of the same kind with room for `capacity` pictures.
+    pub(crate) fn another(&self, capacity: usize) -> Self {
+        Self {
+            values: vec![0.0; self.row * capacity.next_multiple_of(self.step.max(1))],
+            len: 0,
+            capacity,
+            row: self.row,
+            step: self.step,
+        }
+    }
+
+    /// Keeps only the pictures for which `keep` says so; the others close up.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.len {
+            if keep(index) {
+                let start = index * self.row;
+                self.values.copy_within(start..start + self.row, kept * self.row);
+                kept += 1;
+            }
+        }
+        self.len = kept;
     }
 
     /// Pictures in it.

@@ -144,6 +144,18 @@ impl Error {
         matches!(self, Self::PictureDamaged { .. })
     }
 
+    /// The same failure for the same picture, told once more.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::NotFinite { row, column, value } => Self::NotFinite {
+                row: *row,
+                column: *column,
+                value: *value,
+            },
+            other => Self::run(other),
+        }
+    }
+
     pub(crate) fn invalid(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
         Self::ModelInvalid {
             path: path.into(),

@@ -4,13 +4,15 @@
 //! writes it as one row of a [`Batch`] → [`Session::run`] turns the batch into [`Outputs`] →
 //! [`Model::predictions`] names what came out.
 //!
-//! Nothing here knows gRPC or the store, and nothing here starts a thread: a [`Session`] is a plain
-//! value that whoever owns a device thread keeps on it, a [`Preprocessor`] one that each decoding
-//! thread keeps.
+//! None of these knows gRPC or the store, or starts a thread: a [`Session`] is a plain value that
+//! whoever owns a device thread keeps on it, a [`Preprocessor`] one that each decoding thread keeps.
+//! The one who does all that is [`leases`]: the loop of a node.
 
 mod batch;
 mod device;
 mod error;
+mod idle;
+pub mod leases;
 mod model;
 mod preprocess;
 mod runtime;
