@@ -1,0 +1,194 @@
+//! Finding the cluster and talking to it.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use kit::{
+    Code, Credential,
+    client::{Channel, Peer},
+    code,
+    rundir::Announcement,
+};
+use proto::{
+    node::v1::{
+        GetProcessRequest, GetProcessResponse, process_service_client::ProcessServiceClient,
+    },
+    store::v1::{ListNodesRequest, Node, node_service_client::NodeServiceClient},
+};
+use tonic::{Request, Response, Status};
+
+use crate::{arguments::Global, error::Error};
+
+/// Where a store is if nothing says otherwise.
+const DEFAULT_STORE: &str = "http://127.0.0.1:7801";
+/// How long a process may take to tell about itself.
+const PROCESS_LIMIT: Duration = Duration::from_secs(3);
+/// Programs that announce themselves in DATA/run.
+pub(crate) const ROLES: [&str; 5] = ["store", "watcher", "tagger", "embedder", "similarity"];
+
+/// A cluster, by its store.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    store: Peer,
+    credential: Credential,
+    data: PathBuf,
+}
+
+impl Connection {
+    /// The cluster that the flags name: `--store`, else the store announced in the data folder,
+    /// else the default address.
+    pub(crate) fn open(global: &Global) -> Result<Self, Error> {
+        let address = match &global.store {
+            Some(address) => address.clone(),
+            None => Announcement::read(&global.data, "store").map_or_else(
+                || DEFAULT_STORE.to_owned(),
+                |found| format!("http://{}", found.address),
+            ),
+        };
+        Self::to(&address, global.credential()?, global.data.clone())
+    }
+
+    /// The cluster whose store is at `address`.
+    pub(crate) fn to(address: &str, credential: Credential, data: PathBuf) -> Result<Self, Error> {
+        Ok(Self {
+            store: Peer::new(address, &credential)?,
+            credential,
+            data,
+        })
+    }
+
+    /// Address of the store.
+    pub(crate) fn address(&self) -> &str {
+        self.store.address()
+    }
+
+    /// What clients of the store's services are made from.
+    pub(crate) fn store(&self) -> Channel {
+        self.store.channel()
+    }
+
+    /// Another process of the cluster.
+    pub(crate) fn peer(&self, address: &str) -> Result<Peer, Error> {
+        Ok(Peer::new(address, &self.credential)?)
+    }
+
+    /// Asks the store.
+    pub(crate) async fn ask<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        let answer = call.await.map_err(|status| self.refusal(&status))?;
+        Ok(answer.into_inner())
+    }
+
+    /// What a status of the store means for a person.
+    pub(crate) fn refusal(&self, status: &Status) -> Error {
+        refusal("store", self.address(), status)
+    }
+
+    /// All nodes and watchers that the store knows.
+    pub(crate) async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        let mut client = NodeServiceClient::new(self.store());
+        Ok(self
+            .ask(client.list_nodes(ListNodesRequest {}))
+            .await?
+            .nodes)
+    }
+
+    /// What every process of the cluster tells about itself: the store, the nodes and watchers that
+    /// it thinks online, and what was announced in the data folder of this machine.
+    pub(crate) async fn processes(&self, nodes: &[Node]) -> Vec<Found> {
+        let mut addresses = BTreeSet::new();
+        let mut wanted = vec![("store".to_owned(), self.address().to_owned())];
+        for node in nodes
+            .iter()
+            .filter(|node| node.online && !node.address.is_empty())
+        {
+            wanted.push((node.role.clone(), node.address.clone()));
+        }
+        for role in ROLES {
+            if let Some(found) = Announcement::read(&self.data, role) {
+                wanted.push((role.to_owned(), format!("http://{}", found.address)));
+            }
+        }
+        wanted.retain(|(_, address)| addresses.insert(bare(address).to_owned()));
+        let asked = wanted
+            .into_iter()
+            .map(|(role, address)| self.process(role, address));
+        futures_util::future::join_all(asked).await
+    }
+
+    async fn process(&self, role: String, address: String) -> Found {
+        let answer = async {
+            let peer = self.peer(&address)?;
+            let mut client = ProcessServiceClient::new(peer.channel());
+            let mut request = Request::new(GetProcessRequest {});
+            request.set_timeout(PROCESS_LIMIT);
+            match tokio::time::timeout(PROCESS_LIMIT, client.get_process(request)).await {
+                Ok(Ok(answer)) => Ok(answer.into_inner()),
+                Ok(Err(status)) => Err(refusal("process", &address, &status)),
+                Err(_) => Err(Error::TooLong(format!(
+                    "no answer from {address} within {} s",
+                    PROCESS_LIMIT.as_secs()
+                ))),
+            }
+        };
+        let answer = answer.await;
+        Found {
+            role,
+            address,
+            answer,
+        }
+    }
+
+    /// Whether a process that said `pid` at `address` runs on this machine, so that /proc can tell
+    /// more of it: it announced itself in our data folder.
+    pub(crate) fn is_local(&self, address: &str, pid: u32) -> bool {
+        ROLES.iter().any(|role| {
+            Announcement::read(&self.data, role)
+                .is_some_and(|found| found.pid == pid && bare(address) == found.address.to_string())
+        })
+    }
+}
+
+/// A process that was asked who it is.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Role by which it was found.
+    pub(crate) role: String,
+    /// Its address.
+    pub(crate) address: String,
+    /// What it said.
+    pub(crate) answer: Result<GetProcessResponse, Error>,
+}
+
+/// The address without its scheme, by which two spellings are told to be one.
+fn bare(address: &str) -> &str {
+    let address = address.strip_prefix("http://").unwrap_or(address);
+    address.trim_end_matches('/')
+}
+
+/// What a status means for a person.
+pub(crate) fn refusal(what: &'static str, address: &str, status: &Status) -> Error {
+    let reason = code::reason(status).unwrap_or_default();
+    match code::of(status) {
+        Code::Unavailable if reason == "UNREACHABLE" || reason.is_empty() => Error::Unreachable {
+            what,
+            address: address.to_owned(),
+            cause: status.message().to_owned(),
+        },
+        code => Error::Refused {
+            code,
+            message: message(status, &reason),
+            reason,
+        },
+    }
+}
+
+fn message(status: &Status, reason: &str) -> String {
+    match (status.message(), reason) {
+        ("", "") => status.code().description().to_owned(),
+        ("", reason) => reason.to_owned(),
+        (text, "") => text.to_owned(),
+        (text, reason) => format!("{text} ({reason})"),
+    }
+}

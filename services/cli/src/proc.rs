@@ -1,0 +1,131 @@
+//! What the kernel says of processes of this machine.
+
+use std::fs;
+
+use serde::Serialize;
+
+/// Resident memory of a process in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Resident {
+    /// All of it.
+    pub(crate) rss_bytes: u64,
+    /// Private memory.
+    pub(crate) anonymous_bytes: u64,
+    /// Mapped files.
+    pub(crate) file_bytes: u64,
+    /// The most that was ever resident.
+    pub(crate) peak_rss_bytes: u64,
+}
+
+impl Resident {
+    /// Of a live process; `None` once it has ended.
+    pub(crate) fn read(pid: u32) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let resident = Self::parse(&status);
+        (resident.rss_bytes > 0).then_some(resident)
+    }
+
+    fn parse(status: &str) -> Self {
+        let mut resident = Self::default();
+        for line in status.lines() {
+            let Some((key, value)) = line.split_once(':') else {
+                continue;
+            };
+            let field = match key {
+                "VmRSS" => &mut resident.rss_bytes,
+                "RssAnon" => &mut resident.anonymous_bytes,
+                "RssFile" => &mut resident.file_bytes,
+                "VmHWM" => &mut resident.peak_rss_bytes,
+                _ => continue,
+            };
+            let kib = value.trim().trim_end_matches(" kB").parse::<u64>();
+            *field = kib.unwrap_or(0).saturating_mul(1024);
+        }
+        resident
+    }
+
+    /// The larger of each figure.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            rss_bytes: self.rss_bytes.max(other.rss_bytes),
+            anonymous_bytes: self.anonymous_bytes.max(other.anonymous_bytes),
+            file_bytes: self.file_bytes.max(other.file_bytes),
+            peak_rss_bytes: self.peak_rss_bytes.max(other.peak_rss_bytes),
+        }
+    }
+
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            rss_bytes: self.rss_bytes + other.rss_bytes,
+            anonymous_bytes: self.anonymous_bytes + other.anonymous_bytes,
+            file_bytes: self.file_bytes + other.file_bytes,
+            peak_rss_bytes: self.peak_rss_bytes + other.peak_rss_bytes,
+        }
+    }
+}
+
+/// A process and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Child {
+    /// Its process id.
+    pub(crate) pid: u32,
+    /// Its program, at most 15 characters.
+    pub(crate) name: String,
+}
+
+/// The processes that `parent` started and that live.
+pub(crate) fn children(parent: u32) -> Vec<Child> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
+        return Vec::new();
+    };
+    let mut pids: Vec<u32> = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|list| {
+            let pids: Vec<u32> = list.split_whitespace().flat_map(str::parse).collect();
+            pids
+        })
+        .collect();
+    pids.sort_unstable();
+    pids.into_iter().filter_map(child).collect()
+}
+
+fn child(pid: u32) -> Option<Child> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(Child {
+        pid,
+        name: name.trim_end().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_text_is_read_in_bytes() {
+        let status = "VmHWM:\t  200 kB\nVmRSS:\t  100 kB\nRssAnon:\t 60 kB\nRssFile:\t 40 kB\n";
+        let resident = Resident::parse(status);
+        assert_eq!(
+            (resident.rss_bytes, resident.peak_rss_bytes),
+            (102_400, 204_800)
+        );
+        assert_eq!(resident.plus(resident).anonymous_bytes, 122_880);
+        assert_eq!(resident.max(Resident::default()), resident);
+    }
+
+    #[test]
+    fn a_child_is_found_and_a_process_that_ended_is_not() {
+        let mut sleeper = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep can be started");
+        let pid = sleeper.id();
+        let found = children(std::process::id());
+        sleeper.kill().expect("our own child");
+        sleeper.wait().expect("our own child");
+        assert!(found.iter().any(|child| child.pid == pid), "{found:?}");
+        assert_eq!(Resident::read(pid), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! What to do next about what is wrong.
+
+use proto::store::v1::{RootState, TaskState};
+
+use super::Overview;
+use crate::{amount, words};
+
+/// One line for each thing that a person can do something about.
+pub(super) fn advice(overview: &Overview) -> Vec<String> {
+    let mut advice = Vec::new();
+    let stats = &overview.stats;
+    if overview.roots.is_empty() {
+        advice.push("no folder is watched; watch one with `kumo up DIR`".to_owned());
+    }
+    let failed = stats.tasks_failed + stats.ingest_failures;
+    if failed > 0 {
+        advice.push(format!(
+            "{} failed: `kumo tasks --failed` says why, `kumo retry --all-failed` tries again",
+            amount::count(failed)
+        ));
+    }
+    if stats.tasks_parked > 0 {
+        advice.push(format!(
+            "{} wait for a machine that holds the picture: `kumo tasks --{}`, and start its watcher",
+            amount::count(stats.tasks_parked),
+            words::task_state(TaskState::Parked)
+        ));
+    }
+    for root in &overview.roots {
+        if root.state() == RootState::Offline {
+            advice.push(format!(
+                "{} is offline: mount its disk, or start its watcher ({}); nothing of it is lost",
+                root.display_path, root.watcher
+            ));
+        }
+    }
+    nodes(overview, &mut advice);
+    if !overview.models.iter().any(|model| model.active) && stats.posts > 0 {
+        advice.push("no model is active, so nothing gets tagged; `kumo up` brings one".to_owned());
+    }
+    advice
+}
+
+fn nodes(overview: &Overview, advice: &mut Vec<String>) {
+    let nodes = &overview.nodes;
+    for node in nodes.iter().filter(|node| node.online) {
+        match node.stopped_reason.as_str() {
+            "" => {}
+            "PAUSED" => advice.push("the queue is paused; `kumo resume` goes on".to_owned()),
+            reason => advice.push(format!(
+                "{} gets no work ({reason}); when it is well again: `kumo resume --node {}`",
+                node.name,
+                node.name.trim_start_matches("nodes/")
+            )),
+        }
+    }
+    advice.dedup();
+    let waiting = overview.stats.tasks_queued > 0;
+    let working = nodes
+        .iter()
+        .any(|node| node.online && node.role != "watcher");
+    if waiting && !working {
+        advice.push(
+            "tasks wait and no tagger is online; `kumo up` starts one, its log is DATA/logs/tagger.log"
+                .to_owned(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::store::v1::{GetStatsResponse, Model, Node, Root};
+
+    use super::*;
+
+    fn healthy() -> Overview {
+        let root = Root {
+            state: RootState::Online.into(),
+            ..Root::default()
+        };
+        let model = Model {
+            active: true,
+            ..Model::default()
+        };
+        Overview {
+            address: "http://127.0.0.1:7801".to_owned(),
+            stats: GetStatsResponse::default(),
+            roots: vec![root],
+            models: vec![model],
+            nodes: Vec::new(),
+            processes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_healthy_cluster_needs_no_advice() {
+        assert_eq!(advice(&healthy()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_trouble_names_the_command_that_helps() {
+        let mut overview = healthy();
+        overview.stats.tasks_failed = 2;
+        overview.stats.tasks_queued = 5;
+        overview.stats.tasks_parked = 1;
+        overview.roots[0].state = RootState::Offline.into();
+        overview.nodes.push(Node {
+            name: "nodes/den".to_owned(),
+            role: "tagger".to_owned(),
+            online: true,
+            stopped_reason: "NODE_STOPPED".to_owned(),
+            ..Node::default()
+        });
+        let text = advice(&overview).join("\n");
+        for command in [
+            "kumo tasks --failed",
+            "kumo tasks --parked",
+            "mount its disk",
+            "kumo resume --node den",
+        ] {
+            assert!(text.contains(command), "{command}: {text}");
+        }
+        assert!(!text.contains("no tagger is online"));
+        overview.nodes.clear();
+        assert!(advice(&overview).join("\n").contains("no tagger is online"));
+    }
+}

@@ -1,0 +1,107 @@
+//! How far it is, what stands in the way, and whether waiting makes sense.
+
+use std::{sync::atomic::Ordering, time::Instant};
+
+use super::{Cluster, Verdict};
+use crate::{amount, error::Error, up::supervise::Role};
+
+/// A tagger that gave up so often in a row will not come by itself.
+const HOPELESS: u32 = 3;
+
+impl Cluster<'_> {
+    /// Why a child does not run, in its own words, and where to read more.
+    pub(super) fn why(&self, role: Role) -> String {
+        let ending = self.endings.get(&role);
+        let text = ending.map_or_else(|| "it ended".to_owned(), ToString::to_string);
+        let log = self.session.global.data.join("logs").join(role.name());
+        let mut text = format!(
+            "the {} cannot run: {text}; its log is {}.log",
+            role.name(),
+            log.display()
+        );
+        if matches!(role, Role::Tagger | Role::Registrar) && text.contains("RUNTIME") {
+            text.push_str(
+                ". `make runtime` in the source folder fetches ONNX Runtime; --runtime PATH names \
+                 one that is there",
+            );
+        }
+        text
+    }
+
+    /// What stands in the way of tagging, in plain words.
+    fn trouble(&self) -> Option<String> {
+        let role = self.hindered()?;
+        let again = self.supervisor.starts_again(role);
+        let again = again.map(|at| at.saturating_duration_since(Instant::now()).as_secs() + 1);
+        let again = again.map_or_else(String::new, |s| format!(" (next try in {s} s)"));
+        Some(format!("no tagging: {}{again}", self.why(role)))
+    }
+
+    /// Who of those that tagging needs gave up the last time.
+    fn hindered(&self) -> Option<Role> {
+        let gave_up = |role: &Role| self.supervisor.refusals(*role) > 0;
+        [Role::Registrar, Role::Tagger].into_iter().find(gave_up)
+    }
+
+    /// Draws the progress, and finds out whether it is time to go.
+    pub(super) fn look(&mut self) {
+        let now = Instant::now();
+        let mark = self.view.mark();
+        if mark != self.moved.0 {
+            self.moved = (mark, now);
+        }
+        let idle = self.view.is_idle() && self.supervisor.is_registered();
+        if let Some(followers) = &self.followers {
+            // With --until-idle every moment counts; otherwise a quiet cluster is left alone.
+            let busy = !idle || self.flags.until_idle;
+            followers.busy.store(busy, Ordering::Relaxed);
+        }
+        if self.supervisor.is_stopping() {
+            return;
+        }
+        let trouble = self.trouble();
+        let out = &self.session.terminal;
+        self.progress.show(&self.view, trouble.as_deref(), now, out);
+        if !self.flags.until_idle {
+            return;
+        }
+        if idle {
+            self.done_after = self.started.elapsed();
+            self.end(Verdict::Done);
+        } else if let Some(error) = self.impossible(now) {
+            self.end(Verdict::Failed(error));
+        }
+    }
+
+    /// Why waiting for idleness would never end.
+    fn impossible(&self, now: Instant) -> Option<Error> {
+        let hopeless = |role: &Role| self.supervisor.refusals(*role) >= HOPELESS;
+        let tagging = !self.supervisor.is_registered() || self.view.wanted() > 0;
+        if let Some(role) = self.hindered().filter(hopeless)
+            && self.view.is_catalogued()
+            && tagging
+        {
+            let posts = self.view.stats().map_or(0, |stats| stats.posts);
+            return Some(Error::Failed(format!(
+                "all files are catalogued ({}), but not tagged: {}",
+                amount::of(posts, "post"),
+                self.why(role)
+            )));
+        }
+        if now.duration_since(self.moved.1) < self.flags.stall {
+            return None;
+        }
+        let files = self.view.files().map(|files| files.waiting_for.clone());
+        let why = match files.filter(|waiting| !waiting.is_empty()) {
+            Some(waiting) => format!("the watcher waits: {waiting}"),
+            None => format!(
+                "{} tasks and posts wait; is the queue paused (`kumo resume`), or a tagger stuck (logs/tagger.log)?",
+                self.view.wanted()
+            ),
+        };
+        Some(Error::Failed(format!(
+            "nothing has moved for {}: {why}",
+            amount::duration(self.flags.stall)
+        )))
+    }
+}
