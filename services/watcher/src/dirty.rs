@@ -29,8 +29,8 @@ pub enum End {
         /// How often it has changed while it was read.
         tries: u8,
     },
-    /// Somebody must read the file, whatever is known of it.
-    ReadAgain,
+    /// The store does not know its content: read the file, whatever is known of it.
+    ReadAgain(Stamp),
     /// Its root is away; the scan at its return will find it.
     Dropped,
 }

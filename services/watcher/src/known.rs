@@ -8,6 +8,7 @@ mod content;
 mod dir;
 mod file;
 mod root;
+mod table;
 
 use std::{
     fs,
@@ -21,6 +22,7 @@ pub use content::{Checks, RenditionCheck};
 pub use dir::{DirId, KnownDir};
 pub use file::{Compared, Record, Row, State};
 pub use root::KnownRoot;
+pub use table::Table;
 
 /// Version of the schema; raised with every change of `schema.sql`.
 const SCHEMA: i64 = 1;

@@ -4,7 +4,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Error, Known};
-use crate::place::{RootId, join};
+use crate::place::{Place, RootId, join};
 
 /// Number of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,30 +108,48 @@ impl Known {
         })
     }
 
-    /// Whether the path is, or was, a directory.
+    /// A directory can be listed: if it could not before, that failure is over. True if so.
     ///
     /// # Errors
     /// If the table cannot be used.
-    pub fn is_dir(&mut self, root: RootId, path: &[u8]) -> Result<bool, Error> {
+    pub fn is_readable(&mut self, place: &Place) -> Result<bool, Error> {
+        let (parent, name) = place.split();
         self.run(|db| {
-            db.prepare_cached("SELECT 1 FROM dir WHERE root = ?1 AND path = ?2")?
-                .exists(params![root.0, path])
+            let changed = db
+                .prepare_cached(
+                    "UPDATE file SET state = 3 WHERE state = 1 AND name = ?3
+                     AND dir = (SELECT id FROM dir WHERE root = ?1 AND path = ?2)",
+                )?
+                .execute(params![place.root.0, parent, name])?;
+            Ok(changed > 0)
         })
     }
 
-    /// Number of directories known below a root.
+    /// Forgets a directory that is gone, unless files of it must be remembered.
     ///
     /// # Errors
     /// If the table cannot be used.
-    pub fn count_dirs(&mut self, root: RootId) -> Result<u64, Error> {
+    pub fn forget_dir(&mut self, place: &Place) -> Result<(), Error> {
         self.run(|db| {
-            db.query_row(
-                "SELECT count(*) FROM dir WHERE root = ?1",
-                [root.0],
-                |row| row.get::<_, i64>(0),
-            )
+            db.prepare_cached(
+                "DELETE FROM dir WHERE root = ?1 AND path = ?2
+                 AND NOT EXISTS (SELECT 1 FROM file WHERE file.dir = dir.id)",
+            )?
+            .execute(params![place.root.0, place.path.as_ref()])?;
+            Ok(())
         })
-        .map(i64::cast_unsigned)
+    }
+
+    /// The greatest number that a scan had.
+    ///
+    /// # Errors
+    /// If the table cannot be used.
+    pub fn last_scan(&mut self) -> Result<i64, Error> {
+        self.run(|db| {
+            db.query_row("SELECT coalesce(max(scan), 0) FROM dir", [], |row| {
+                row.get(0)
+            })
+        })
     }
 }
 

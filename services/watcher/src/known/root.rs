@@ -1,6 +1,6 @@
 //! Roots in the known table: their numbers, and which directory they were last.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::{Error, Known, Sha256};
 use crate::{place::RootId, stamp::Stamp};
@@ -41,6 +41,35 @@ impl Known {
         })
     }
 
+    /// The roots that were watched last.
+    ///
+    /// # Errors
+    /// If the table cannot be used.
+    pub fn watched_roots(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        self.run(|db| {
+            let mut query = db.prepare("SELECT path FROM root WHERE watched = 1 ORDER BY id")?;
+            query.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// Remembers which roots are watched, adding those that are new.
+    ///
+    /// # Errors
+    /// If the table cannot be used.
+    pub fn set_watched_roots(&mut self, paths: &[Vec<u8>]) -> Result<(), Error> {
+        self.run(|db| {
+            db.execute("UPDATE root SET watched = 0", [])?;
+            for path in paths {
+                db.execute(
+                    "INSERT INTO root (path, watched) VALUES (?1, 1)
+                     ON CONFLICT (path) DO UPDATE SET watched = 1",
+                    [path],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
     /// Remembers which directory a root is. Files that lay on the root's own device follow it to
     /// a new number: devices are numbered anew at every boot.
     ///
@@ -65,6 +94,21 @@ impl Known {
                 )?;
             }
             Ok(())
+        })
+    }
+
+    /// Which directory a root was last; zeros if it was never seen.
+    ///
+    /// # Errors
+    /// If the table cannot be used.
+    pub fn identity(&mut self, root: RootId) -> Result<(u64, u64), Error> {
+        self.run(|db| {
+            db.query_row("SELECT dev, ino FROM root WHERE id = ?1", [root.0], |row| {
+                Ok((
+                    row.get::<_, i64>(0)?.cast_unsigned(),
+                    row.get::<_, i64>(1)?.cast_unsigned(),
+                ))
+            })
         })
     }
 
@@ -156,19 +200,6 @@ impl Known {
                 Ok((RootId(row.get(0)?), crate::place::join(&dir, &name), stamp))
             })?;
             rows.collect()
-        })
-    }
-
-    /// The path of a root.
-    ///
-    /// # Errors
-    /// If the table cannot be used.
-    pub fn root_path(&mut self, root: RootId) -> Result<Option<Vec<u8>>, Error> {
-        self.run(|db| {
-            db.query_row("SELECT path FROM root WHERE id = ?1", [root.0], |row| {
-                row.get(0)
-            })
-            .optional()
         })
     }
 }

@@ -5,7 +5,9 @@ CREATE TABLE root (
     path BLOB NOT NULL UNIQUE,
     store_name TEXT NOT NULL DEFAULT '',
     dev INTEGER NOT NULL DEFAULT 0,
-    ino INTEGER NOT NULL DEFAULT 0
+    ino INTEGER NOT NULL DEFAULT 0,
+    -- Whether it was named at the last start.
+    watched INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE dir (

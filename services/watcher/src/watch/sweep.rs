@@ -1,0 +1,137 @@
+//! Scanning in slices, and telling of files that are gone.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::Watch;
+use crate::{
+    Error,
+    place::{Place, RootId},
+    roots::Root,
+    scan::{Find, Scan, Step},
+    settle::Hint,
+    stamp::Kind,
+    work::Finding,
+};
+
+/// Files told of as gone at once.
+const PAGE: u32 = 256;
+/// How long to scan before other things have their turn.
+const SLICE: Duration = Duration::from_millis(50);
+
+impl Watch {
+    /// Scans for a while, if a scan is under way or due and there is room for what it finds.
+    pub(super) fn scan_some(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        while self.has_room() && start.elapsed() < SLICE {
+            if self.scan.is_none() && !self.begin_scan()? {
+                break;
+            }
+            let Some(mut scan) = self.scan.take() else {
+                break;
+            };
+            let Some(base) = self.root(scan.root()).and_then(Root::open) else {
+                self.next_guard = Instant::now();
+                break;
+            };
+            let listener = self.listeners.get_mut(&scan.root());
+            let step = scan.step(&self.parts.table, &base, listener)?;
+            self.take_step(scan, step);
+        }
+        Ok(())
+    }
+
+    fn begin_scan(&mut self) -> Result<bool, Error> {
+        let Some(place) = self.agenda.take_due(Instant::now()) else {
+            return Ok(false);
+        };
+        if !self.root(place.root).is_some_and(Root::is_online) {
+            return Ok(true);
+        }
+        let number = place.path.is_empty().then(|| {
+            self.scan_number += 1;
+            self.scan_number
+        });
+        if number.is_some() {
+            self.listen(place.root);
+            self.parts.board.update(|progress| progress.scanned = 0);
+        }
+        self.scan = Some(Scan::begin(&self.parts.table, &place, number)?);
+        Ok(true)
+    }
+
+    fn take_step(&mut self, scan: Scan, step: Step) {
+        let root = scan.root();
+        for find in step.finds {
+            match find {
+                Find::File(place, stamp, compared) => self.found(&place, stamp, &compared),
+                Find::Unreadable(place, stamp, error) => self.unreadable(&place, stamp, error),
+            }
+        }
+        if let Some(deaf) = step.deaf {
+            self.deaf(root, &deaf);
+        }
+        if step.absent {
+            self.absent.insert(root);
+        }
+        self.parts
+            .board
+            .update(|progress| progress.scanned += step.looked);
+        if !step.done {
+            self.scan = Some(scan);
+        } else if scan.is_whole() {
+            self.end_whole_scan(root);
+        }
+    }
+
+    fn end_whole_scan(&mut self, id: RootId) {
+        // What an earlier process left untold is told now, too.
+        self.absent.insert(id);
+        self.scanned_once.insert(id);
+        let pace = self.parts.pace;
+        let polled = self.root(id).is_some_and(|root| root.polled.is_some());
+        let every = if polled { pace.poll } else { pace.rescan };
+        self.agenda
+            .add(Place::new(id, Vec::new()), Instant::now() + every);
+    }
+
+    /// Tells of files that are gone, a page at a time. A file becomes missing only while its root
+    /// is there, and only after one more look.
+    pub(super) fn report_absent(&mut self) -> Result<(), Error> {
+        if self.flight.len() >= PAGE as usize / 4 {
+            return Ok(());
+        }
+        let roots: BTreeSet<RootId> = self.absent.clone();
+        for id in roots {
+            // A move shows as a file that is gone and one that is new: the new one first, so that
+            // a post is never without a place.
+            if !self.has_room() || self.scan.as_ref().is_some_and(|scan| scan.root() == id) {
+                continue;
+            }
+            let Some(base) = self.root(id).and_then(Root::open) else {
+                self.absent.remove(&id);
+                self.next_guard = Instant::now();
+                continue;
+            };
+            let page = self
+                .parts
+                .table
+                .ask_blocking(move |known| known.absent(id, PAGE))?;
+            if page.len() < PAGE as usize {
+                self.absent.remove(&id);
+            }
+            for (place, stamp) in page {
+                if self.flight.contains_key(&place) {
+                    continue;
+                }
+                match base.stat(&place.path) {
+                    Ok((Kind::File, _)) => self.note(&place, Hint::Touched, Instant::now()),
+                    _ => self.say(Finding::Missing(place, stamp)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
