@@ -127,8 +127,9 @@ impl Turns {
         }
     }
 
-    /// One group: requests, then what is due of the chores, then COMMIT, publish, reply. An error
-    /// means that the process must end.
+    /// One group: what the clock brings, so that no request meets a lease that has run out; the
+    /// requests; a slice of upkeep; then COMMIT, publish, reply. An error means that the process
+    /// must end.
     fn write(&mut self) -> Result<(), Error> {
         let due = self
             .chores
@@ -142,8 +143,9 @@ impl Turns {
         }
         let (done, committed) = match self.store.begin() {
             Ok(()) => {
+                let ticked = self.tick(due);
                 let done = self.requests();
-                let more = self.chores(due);
+                let more = ticked.and_then(|()| self.upkeep(due));
                 let committed = self.store.commit();
                 self.settle_chores(due, more, committed.is_ok());
                 (done, committed)
@@ -179,20 +181,24 @@ impl Turns {
         done
     }
 
-    /// Does what is due, as further requests of the group; `None` if any of it failed, else
-    /// whether upkeep has more to do.
-    fn chores(&mut self, due: Due) -> Option<bool> {
+    /// Ends leases, back-offs and parking that are due; `None` if that failed.
+    fn tick(&mut self, due: Due) -> Option<()> {
         let now = self.clock.now();
-        let mut more = false;
         if due.tick {
             let ticked = caught(|| self.store.request(|write| write.tick(now)));
-            chore("the clock's work", ticked)?;
+            chore("ending what is due", ticked)?;
         }
-        if due.upkeep {
-            let kept = caught(|| self.store.request(|write| write.upkeep(now)));
-            more = chore("upkeep", kept)?;
+        Some(())
+    }
+
+    /// A slice of upkeep; `None` if it failed, else whether there is more.
+    fn upkeep(&mut self, due: Due) -> Option<bool> {
+        let now = self.clock.now();
+        if !due.upkeep {
+            return Some(false);
         }
-        Some(more)
+        let kept = caught(|| self.store.request(|write| write.upkeep(now)));
+        chore("upkeep", kept)
     }
 
     fn settle_chores(&mut self, due: Due, more: Option<bool>, committed: bool) {

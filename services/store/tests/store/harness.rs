@@ -45,9 +45,14 @@ impl Running {
             .await
             .expect("opens");
         let served = cx.tasks.spawn("serve", serve(config, cx.clone()));
-        let ready = tokio::time::timeout(Duration::from_secs(20), cx.health.ready());
-        ready.await.expect("the store becomes ready");
-        Self { cx, clock, served }
+        let store = Self { cx, clock, served };
+        // Answered when the database is open.
+        let mut to = store.clients();
+        tokio::time::timeout(Duration::from_secs(20), to.stats())
+            .await
+            .expect("the store opens");
+        assert_eq!(store.cx.health.reasons(), [""; 0]);
+        store
     }
 
     /// Ends it in order.

@@ -203,7 +203,6 @@ async fn a_node_that_fails_everything_is_stopped_until_a_person_lets_it_go_on() 
         .expect("registers");
     to.register(1..=20).await;
     let good = to.lease("one", 4, AT_ONCE).await.tasks;
-    to.complete("one", &good, &[1]).await;
     let bad = to.lease("broken", 12, AT_ONCE).await.tasks;
     let request = FailTasksRequest {
         node: "broken".to_owned(),
