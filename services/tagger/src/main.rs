@@ -1,0 +1,5 @@
+//! `kumo-tagger`: tags pictures.
+
+fn main() -> std::process::ExitCode {
+    kumo_tagger::main()
+}
