@@ -18,7 +18,7 @@ use crate::{
 const CAPACITY: usize = 16_384;
 
 /// How a piece of work on a place ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// It is done.
     Done,
@@ -98,6 +98,11 @@ impl Dirty {
     pub fn tell(&self, change: impl FnOnce(&mut News)) {
         change(&mut self.lock());
         self.arrived.notify_one();
+    }
+
+    /// Looks at what has come in and was not taken yet. Nothing comes in meanwhile.
+    pub fn look<R>(&self, look: impl FnOnce(&News) -> R) -> R {
+        look(&self.lock())
     }
 
     /// Waits until something came in, or until `deadline`, and takes it all.

@@ -156,9 +156,11 @@ impl MediaService for Door {
     }
 
     async fn rescan(&self, _: Request<RescanRequest>) -> Result<Response<RescanResponse>, Status> {
-        // From the next look on, so that a caller who then watches the progress sees a scan.
-        self.board.update(|progress| progress.scanning = true);
-        self.dirty.tell(|news| news.rescan = true);
+        self.dirty.tell(|news| {
+            news.rescan = true;
+            // At once, so that a caller who then watches the progress sees a scan.
+            self.board.update(|progress| progress.scanning = true);
+        });
         Ok(Response::new(RescanResponse {}))
     }
 

@@ -14,6 +14,7 @@ use std::{
     fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags, ffi};
@@ -28,6 +29,9 @@ pub use table::Table;
 const SCHEMA: i64 = 1;
 /// Size of the page cache, KiB. The kernel's page cache does the rest.
 const CACHE_KIB: i64 = 1024;
+
+/// How long a watcher that is just leaving may hold the folder.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// A SHA-256.
 pub type Sha256 = [u8; 32];
@@ -167,10 +171,16 @@ fn lock(folder: &Path) -> Result<fs::File, Error> {
         source,
     };
     let file = fs::File::create(&path).map_err(io_error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::InUse(folder.to_owned())),
-        Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
+    let deadline = Instant::now() + LEAVING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LEAVING / 20);
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(Error::InUse(folder.to_owned())),
+            Err(fs::TryLockError::Error(source)) => return Err(io_error(source)),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub async fn serve(config: Config, cx: Context) -> Result<(), Error> {
     match found {
         Found::Kept => {}
         Found::Absent => {
-            tracing::info!("no table of known files yet: everything will be looked at")
+            tracing::info!("no table of known files yet: everything will be looked at");
         }
         Found::Replaced(why) => {
             tracing::warn!("the table of known files is rebuilt: {why}");

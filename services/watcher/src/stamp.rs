@@ -26,8 +26,8 @@ impl Stamp {
             dev: stat.st_dev,
             ino: stat.st_ino,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec.into()),
-            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec.into()),
+            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
         }
     }
 

@@ -297,10 +297,13 @@ impl Watch {
         let pending = (self.settle.len() + self.flight.len()) as u64;
         let scanning =
             self.scan.is_some() || self.agenda.is_due(Instant::now()) || !self.absent.is_empty();
-        self.parts.board.update(|progress| {
-            progress.pending = pending;
-            progress.scanning = scanning;
-            progress.first_scan_done = first_scan_done;
+        // With the mailbox held still: nobody may see an idle watcher while there is news.
+        self.parts.dirty.look(|news| {
+            self.parts.board.update(|progress| {
+                progress.pending = pending + news.events.len() as u64;
+                progress.scanning = scanning || news.rescan || !news.lost.is_empty();
+                progress.first_scan_done = first_scan_done;
+            });
         });
     }
 }

@@ -19,23 +19,23 @@ use super::store::{State, Store};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Folder, store, watcher.
-pub struct Den {
-    pub store: Store,
-    pub top: TempDir,
-    pub data: TempDir,
+pub(super) struct Den {
+    pub(super) store: Store,
+    pub(super) top: TempDir,
+    pub(super) data: TempDir,
     watcher: Option<(Context, JoinHandle<Result<(), kumo_watcher::Error>>)>,
 }
 
 impl Den {
     /// All three, the folder empty.
-    pub async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let mut den = Self::without_watcher(Store::start());
         den.start().await;
         den
     }
 
     /// A folder and a store.
-    pub fn without_watcher(store: Store) -> Self {
+    pub(super) fn without_watcher(store: Store) -> Self {
         let den = Self {
             store,
             top: tempfile::tempdir().expect("a folder"),
@@ -47,17 +47,17 @@ impl Den {
     }
 
     /// The folder that is watched.
-    pub fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.top.path().join("root")
     }
 
     /// A path in it.
-    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(super) fn at(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root().join(path)
     }
 
     /// Flags of the watcher.
-    pub fn flags(&self) -> Vec<String> {
+    pub(super) fn flags(&self) -> Vec<String> {
         let text = |path: &Path| path.to_str().expect("is UTF-8").to_owned();
         [
             "kumo-watcher".to_owned(),
@@ -73,7 +73,7 @@ impl Den {
     }
 
     /// Starts the watcher.
-    pub async fn start(&mut self) {
+    pub(super) async fn start(&mut self) {
         let config = Config::try_parse_from(self.flags()).expect("are flags");
         let listen = ([127, 0, 0, 1], 0).into();
         let cx = Context::open("watcher", config.shared.clone(), listen)
@@ -86,7 +86,7 @@ impl Den {
     }
 
     /// Stops the watcher in order.
-    pub async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         let (cx, watching) = self.watcher.take().expect("runs");
         cx.shutdown.begin();
         let ended = tokio::time::timeout(PATIENCE, watching)
@@ -96,19 +96,19 @@ impl Den {
         cx.tasks.joined().await;
     }
 
-    pub fn cx(&self) -> &Context {
+    pub(super) fn cx(&self) -> &Context {
         &self.watcher.as_ref().expect("runs").0
     }
 
     /// A client of the watcher.
-    pub fn media(&self) -> MediaServiceClient<kit::client::Channel> {
+    pub(super) fn media(&self) -> MediaServiceClient<kit::client::Channel> {
         let cx = self.cx();
         let peer = Peer::new(&cx.local_addr().to_string(), &cx.credential).expect("an address");
         MediaServiceClient::new(peer.channel())
     }
 
     /// Waits until the store knows what it should.
-    pub async fn until(&self, what: &str, wanted: impl Fn(&State) -> bool) {
+    pub(super) async fn until(&self, what: &str, wanted: impl Fn(&State) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             {
@@ -130,7 +130,7 @@ impl Den {
     }
 
     /// Waits until everything was looked at and nothing is left to do.
-    pub async fn until_idle(&self) {
+    pub(super) async fn until_idle(&self) {
         let mut media = self.media();
         let request = proto::media::v1::WatchProgressRequest {};
         let answer = media.watch_progress(request).await.expect("answers");
@@ -141,7 +141,7 @@ impl Den {
                     return;
                 }
             }
-            panic!("the stream ended");
+            unreachable!("the stream of progress ended");
         };
         tokio::time::timeout(PATIENCE, idle)
             .await
@@ -149,7 +149,7 @@ impl Den {
     }
 
     /// Looks at everything again and waits until that is done.
-    pub async fn rescan(&self) {
+    pub(super) async fn rescan(&self) {
         self.media()
             .rescan(proto::media::v1::RescanRequest {})
             .await
@@ -158,7 +158,7 @@ impl Den {
     }
 
     /// Puts a whole picture in its place, as a careful program would.
-    pub fn place(&self, path: &str, seed: u32) {
+    pub(super) fn place(&self, path: &str, seed: u32) {
         let draft = self.top.path().join(format!("draft-{seed}"));
         fs::write(&draft, picture(seed)).expect("writes");
         fs::rename(draft, self.at(path)).expect("renames");
@@ -166,7 +166,7 @@ impl Den {
 }
 
 /// The renderer program that was built beside these tests.
-pub fn renderer() -> PathBuf {
+pub(super) fn renderer() -> PathBuf {
     let test = std::env::current_exe().expect("has a path");
     let folder = test
         .parent()
@@ -182,7 +182,7 @@ pub fn renderer() -> PathBuf {
 }
 
 /// A small PNG; another one for each seed.
-pub fn picture(seed: u32) -> Vec<u8> {
+pub(super) fn picture(seed: u32) -> Vec<u8> {
     let noise = |x: u32, y: u32| {
         let mut n = x.wrapping_mul(0x9e37_79b9)
             ^ y.wrapping_mul(0x85eb_ca6b)
@@ -204,7 +204,7 @@ pub fn picture(seed: u32) -> Vec<u8> {
 }
 
 /// Everything that could be seen of a tree: names, kinds, sizes, times, links.
-pub fn tree(path: &Path) -> Vec<String> {
+pub(super) fn tree(path: &Path) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
     let mut entries = Vec::new();
     let mut stack = vec![path.to_owned()];

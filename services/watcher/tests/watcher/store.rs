@@ -19,51 +19,51 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
 /// Path below the only root, as text.
-pub type Path = String;
+pub(super) type Path = String;
 
 /// What the store knows.
 #[derive(Debug, Default)]
-pub struct State {
-    pub posts: BTreeMap<String, NewPost>,
+pub(super) struct State {
+    pub(super) posts: BTreeMap<String, NewPost>,
     /// Content, and whether the file is there.
-    pub locations: BTreeMap<Path, (String, bool)>,
-    pub failures: BTreeMap<Path, String>,
+    pub(super) locations: BTreeMap<Path, (String, bool)>,
+    pub(super) failures: BTreeMap<Path, String>,
     /// How often each path was registered as a new post.
-    pub registrations: BTreeMap<Path, u32>,
+    pub(super) registrations: BTreeMap<Path, u32>,
     /// When each path was first heard of.
-    pub heard: BTreeMap<Path, Instant>,
-    pub roots: Vec<WatchedRoot>,
-    pub announcements: u32,
-    pub retry: Vec<Path>,
+    pub(super) heard: BTreeMap<Path, Instant>,
+    pub(super) roots: Vec<WatchedRoot>,
+    pub(super) announcements: u32,
+    pub(super) retry: Vec<Path>,
     /// How often a file was said to be there without being registered.
-    pub told: u32,
+    pub(super) told: u32,
     raw: BTreeMap<Path, (Vec<u8>, u64, i64)>,
 }
 
 impl State {
     /// Paths that are there.
-    pub fn present(&self) -> Vec<&str> {
+    pub(super) fn present(&self) -> Vec<&str> {
         let there = self.locations.iter().filter(|(_, (_, there))| *there);
         there.map(|(path, _)| path.as_str()).collect()
     }
 
     /// Paths that were there.
-    pub fn missing(&self) -> Vec<&str> {
+    pub(super) fn missing(&self) -> Vec<&str> {
         let gone = self.locations.iter().filter(|(_, (_, there))| !*there);
         gone.map(|(path, _)| path.as_str()).collect()
     }
 }
 
 /// The store.
-pub struct Store {
-    pub state: Arc<Mutex<State>>,
-    pub address: SocketAddr,
+pub(super) struct Store {
+    pub(super) state: Arc<Mutex<State>>,
+    pub(super) address: SocketAddr,
     running: Option<(oneshot::Sender<()>, thread::JoinHandle<()>)>,
 }
 
 impl Store {
     /// A store that runs.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         let mut store = Self {
             state: Arc::default(),
             address: ([127, 0, 0, 1], 0).into(),
@@ -74,20 +74,20 @@ impl Store {
     }
 
     /// A store that is not there yet; its address is.
-    pub fn absent() -> Self {
+    pub(super) fn absent() -> Self {
         let mut store = Self::start();
         store.go();
         store
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()
             .expect("no test panics while it holds this")
     }
 
     /// Starts, at the address it had.
-    pub fn come(&mut self) {
+    pub(super) fn come(&mut self) {
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = std::sync::mpsc::channel();
         let (state, wanted) = (self.state.clone(), self.address);
@@ -120,7 +120,7 @@ impl Store {
     }
 
     /// Goes away, with all connections.
-    pub fn go(&mut self) {
+    pub(super) fn go(&mut self) {
         if let Some((stop, thread)) = self.running.take() {
             drop(stop);
             thread.join().expect("ends");
