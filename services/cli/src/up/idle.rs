@@ -9,6 +9,8 @@ use proto::{media::v1::WatchProgressResponse, store::v1::GetStatsResponse};
 pub(super) struct View {
     files: Option<(Instant, WatchProgressResponse)>,
     stats: Option<(Instant, GetStatsResponse)>,
+    /// Files registered by watchers that have ended since.
+    registered_before: u64,
 }
 
 /// Figures that change while anything moves.
@@ -23,7 +25,13 @@ impl View {
 
     /// The watcher is gone; what it said is void.
     pub(super) fn lost_files(&mut self) {
+        self.registered_before = self.registered();
         self.files = None;
+    }
+
+    /// Files registered since `kumo up` started.
+    pub(super) fn registered(&self) -> u64 {
+        self.registered_before + self.files().map_or(0, |files| files.registered)
     }
 
     /// The store gave its figures; it was asked at `asked`.
@@ -133,6 +141,7 @@ mod tests {
         assert!(view.is_idle());
         view.lost_files();
         assert!(!view.is_idle());
+        assert_eq!(view.registered(), 3, "what was done stays done");
     }
 
     #[test]

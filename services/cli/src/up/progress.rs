@@ -55,8 +55,7 @@ impl Progress {
         now: Instant,
         out: &Terminal,
     ) {
-        self.files
-            .add(now, view.files().map_or(0, |files| files.registered));
+        self.files.add(now, view.registered());
         self.tagged.add(now, view.tagged());
         let text = line(
             view,
@@ -108,7 +107,7 @@ fn line(view: &View, files_rate: f64, tagged_rate: f64, trouble: Option<&str>) -
                     "cataloguing"
                 },
                 amount::of(files.scanned, "file"),
-                amount::count(files.registered),
+                amount::count(view.registered()),
                 amount::rate(files_rate),
                 amount::count(files.pending),
             ));

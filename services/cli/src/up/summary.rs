@@ -60,7 +60,7 @@ pub(super) fn write(
     out: &Terminal,
 ) -> Result<(), Error> {
     let stats = view.stats().copied().unwrap_or_default();
-    let registered = view.files().map_or(0, |files| files.registered);
+    let registered = view.registered();
     let seconds = took.as_secs_f64();
     let per_second = registered as f64 / seconds.max(0.001);
     if out.json() {
