@@ -321,7 +321,10 @@ impl<'a> Cluster<'a> {
             self.watcher.send_replace(None);
         }
         let asked = self.supervisor.is_stopping() || (role == Role::Tagger && exit == Exit::Clean);
-        if !asked && exit != Exit::Clean {
+        // Said once, however often it is tried again for nothing.
+        let said = ending.to_string();
+        let again = self.endings.get(&role).map(ToString::to_string) == Some(said);
+        if !asked && (exit == Exit::Killed || (exit == Exit::Refused && !again)) {
             self.note(&format!("the {} ended: {ending}", role.name()));
         }
         self.endings.insert(role, ending);
