@@ -168,11 +168,10 @@ impl Waiter {
         let leased = write.lease_tasks(holder, request.model, request.max, now)?;
         let idle = match leased.refused {
             Some(Refusal::Stopped) => Some(Idle::NodeStopped),
-            Some(_) => Some(Idle::Paused),
-            None if leased.tasks.is_empty() && write.model(request.model)?.paused => {
-                Some(Idle::Paused)
-            }
-            None => None,
+            Some(Refusal::Paused) => Some(Idle::Paused),
+            // The core answers the first two with an error, and never this with the third.
+            Some(Refusal::Unregistered | Refusal::StaleIncarnation | Refusal::HoldsLeases) => None,
+            None => write.model(request.model)?.paused.then_some(Idle::Paused),
         };
         let mut tasks = Vec::with_capacity(leased.tasks.len());
         for task in leased.tasks {

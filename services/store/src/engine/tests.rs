@@ -7,6 +7,12 @@ use std::{
 
 use kit::Fault;
 use store_core::{
+    Category, DeviceClass,
+    effective::Thresholds,
+    location::Found,
+    model::{Label, LabelCategory, NewModel, Registration},
+    node::NewNode,
+    post::{Content, NewPost, Sample},
     root::{RootKind, RootState, WatchedRoot},
     watcher::NewWatcher,
 };
@@ -204,6 +210,104 @@ async fn a_full_disk_is_told_to_the_writers_of_its_group_and_reads_go_on() {
         .write(change("later".to_owned()))
         .await
         .expect("space is back");
+}
+
+#[tokio::test]
+async fn leases_that_nobody_read_of_are_given_back() {
+    let scene = Scene::new();
+    let engine = &scene.engine;
+    engine.write(a_task).await.expect("makes a task");
+    let request = LeaseRequest {
+        node: "n".to_owned(),
+        incarnation: 1,
+        model: 1,
+        max: 1,
+        wait_ms: 0,
+    };
+    let (job, answer) = lease::Waiter::new(request.clone(), engine.clone());
+    engine.submit(Job::Lease(Box::new(job))).expect("has room");
+    let leased = |store: &Store, _| Ok(store.task_counts(1)?.leased);
+    assert_eq!(
+        engine.read(leased).await.expect("reads"),
+        0,
+        "reads go first"
+    );
+    assert_eq!(engine.read(leased).await.expect("reads"), 1);
+    drop(answer);
+    // The release is in the queue already, and so before these.
+    engine.write(|_, _| Ok(())).await.expect("writes");
+    assert_eq!(engine.read(leased).await.expect("reads"), 0);
+    let (tasks, _) = engine.lease(request).await.expect("leases").take();
+    assert_eq!((tasks.len(), tasks[0].task.grant.attempt), (1, 1));
+    assert_eq!(
+        engine.read(leased).await.expect("reads"),
+        1,
+        "taken is taken"
+    );
+}
+
+/// Makes a model, its node and one post, which has a task therefore.
+fn a_task(write: &mut Write<'_>, now: Now) -> Result<(), store_core::Error> {
+    change("den".to_owned())(write, now)?;
+    let mut registration = Registration::new(NewModel {
+        kind: ModelKind::Tag,
+        name: "m".to_owned(),
+        revision: [1; 32],
+        labels: vec![Label {
+            name: "a".to_owned(),
+            category: LabelCategory::Tag(Category::General),
+        }],
+        thresholds: Thresholds::default(),
+        activate_if_first: true,
+    })?;
+    registration.step(write, now)?;
+    let node = NewNode {
+        name: "n".to_owned(),
+        incarnation: 1,
+        kind: ModelKind::Tag,
+        models: vec![1],
+        device_class: DeviceClass::Cpu,
+        device_proof: String::new(),
+        address: String::new(),
+        version: String::new(),
+    };
+    write.register_node(&node, now)?;
+    write.register_posts(&[a_post()], now).map(|_| ())
+}
+
+fn a_post() -> NewPost {
+    NewPost {
+        content: Content {
+            sha256: [1; 32],
+            md5: [1; 16],
+            media_type: "image/png".to_owned(),
+            byte_size: 1,
+            width: 1,
+            height: 1,
+            frames: 1,
+            has_alpha: false,
+            partial: false,
+            perceptual_hash: [1; 32],
+            colours: String::new(),
+            sample: Sample {
+                render_revision: 1,
+                byte_size: 1,
+                sha256: [1; 32],
+                width: 1,
+                height: 1,
+            },
+        },
+        location: Found {
+            root: 1,
+            path: b"a.png".to_vec(),
+            byte_size: 1,
+            mtime_ns: 0,
+            ctime_ns: 0,
+            dev: 0,
+            ino: 0,
+        },
+        traceparent: String::new(),
+    }
 }
 
 #[tokio::test]

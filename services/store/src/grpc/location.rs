@@ -42,7 +42,7 @@ impl LocationService for Door {
             let slice = slice.to_vec();
             let write = self
                 .engine
-                .write(move |write, _| write.update_locations(&slice));
+                .write(move |write, now| write.update_locations(&slice, now));
             let indexes = write.await.map_err(refuse)?;
             unknown.extend(indexes.into_iter().map(|index| start + index));
         }

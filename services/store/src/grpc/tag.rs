@@ -33,14 +33,9 @@ fn normal_prefix(prefix: &str) -> Result<String, Error> {
     if prefix.len() > store_core::tag::MAX_TAG_BYTES {
         return Err(Error::field("prefix", prefix, "at most 200 bytes"));
     }
-    let normal = |c: char| {
-        if c.is_whitespace() {
-            '_'
-        } else {
-            c.to_ascii_lowercase()
-        }
-    };
-    Ok(prefix.trim_start().chars().map(normal).collect())
+    let spaced = |c: char| if c.is_whitespace() { '_' } else { c };
+    let joined: String = prefix.trim_start().chars().map(spaced).collect();
+    Ok(joined.to_lowercase())
 }
 
 /// The `limit` most used tags with a prefix, ties by name; holds no more than these at once.

@@ -213,6 +213,8 @@ async fn a_node_that_fails_everything_is_stopped_until_a_person_lets_it_go_on() 
             .collect(),
     };
     to.tasks.fail_tasks(request).await.expect("answers");
+    assert_eq!(to.stats().await.tasks_failed, 12);
+    to.complete("one", &good, &[1]).await;
     assert_eq!(
         to.stats().await.tasks_failed,
         0,
