@@ -39,7 +39,7 @@ pub(crate) struct Flags {
     #[arg(long)]
     ids: bool,
 
-    /// Also show all tags, and one file of each post.
+    /// Show all tags; with --json also locations and predictions.
     #[arg(long, conflicts_with = "ids")]
     long: bool,
 }
@@ -54,7 +54,8 @@ impl Flags {
 
 pub(crate) async fn run(flags: Flags, session: &Session) -> Result<(), Error> {
     let connection = session.connect()?;
-    let view = if flags.long {
+    // People know their pictures by their files; programs ask for what they need.
+    let view = if flags.long || !(flags.ids || session.terminal.json()) {
         PostView::Full
     } else {
         PostView::Basic

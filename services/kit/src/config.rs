@@ -86,9 +86,9 @@ pub struct Shared {
     #[arg(long, env = "KUMO_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
 
-    /// End when the process that started this one ends. `kumo up` uses it.
-    #[arg(long, hide = true)]
-    pub end_with_parent: bool,
+    /// End when this process, which started this one, ends. `kumo up` uses it.
+    #[arg(long, hide = true, value_name = "PID")]
+    pub end_with_parent: Option<i32>,
 }
 
 impl Shared {

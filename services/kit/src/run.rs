@@ -103,6 +103,9 @@ pub enum Error {
              127.0.0.1, or accept that with --insecure"
     )]
     Exposed(SocketAddr),
+    /// The process that was to end with its parent has none any more.
+    #[error("process {0}, which started this one, has ended already")]
+    Orphaned(i32),
     /// The system refuses something basic.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -113,7 +116,7 @@ impl Fault for Error {
         match self {
             Self::Data { .. } | Self::System(_) => Code::FailedPrecondition,
             Self::Credentials(error) => error.code(),
-            Self::Bind { .. } => Code::Unavailable,
+            Self::Bind { .. } | Self::Orphaned(_) => Code::Unavailable,
             Self::Exposed(_) => Code::InvalidArgument,
         }
     }
@@ -123,6 +126,7 @@ impl Fault for Error {
             Self::Credentials(error) => error.reason(),
             Self::Bind { .. } => "CANNOT_LISTEN",
             Self::Exposed(_) => "EXPOSED_WITHOUT_TLS",
+            Self::Orphaned(_) => "PARENT_GONE",
             Self::System(_) => "SYSTEM",
         }
     }
@@ -259,9 +263,8 @@ impl Context {
         shared: Shared,
         default_listen: SocketAddr,
     ) -> Result<Self, Error> {
-        if shared.end_with_parent {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
-                .map_err(io::Error::from)?;
+        if let Some(parent) = shared.end_with_parent {
+            end_with(parent)?;
         }
         make_private(&shared.data)?;
         let local = Credential::local(&shared.data)?;
@@ -320,6 +323,17 @@ impl Context {
     #[must_use]
     pub fn data(&self) -> &std::path::Path {
         &self.shared.data
+    }
+}
+
+/// Asks the kernel for SIGTERM when the parent ends. It may have ended before that was asked.
+fn end_with(parent: i32) -> Result<(), Error> {
+    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::TERM)).map_err(io::Error::from)?;
+    if getppid() == Pid::from_raw(parent) {
+        Ok(())
+    } else {
+        Err(Error::Orphaned(parent))
     }
 }
 

@@ -86,6 +86,7 @@ impl Launcher {
             "--log-format",
             "json",
             "--end-with-parent",
+            &std::process::id().to_string(),
         ]);
         self.listen(role, &mut command);
         match role {
