@@ -51,7 +51,8 @@ impl Batch {
         for index in 0..self.len {
             if keep(index) {
                 let start = index * self.row;
-                self.values.copy_within(start..start + self.row, kept * self.row);
+                self.values
+                    .copy_within(start..start + self.row, kept * self.row);
                 kept += 1;
             }
         }

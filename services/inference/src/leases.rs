@@ -104,10 +104,18 @@ impl Node {
         registration: Registration,
         read: Read,
     ) -> Result<(), Error> {
-        let taken = self.ran.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self
+            .ran
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let ran = taken.ok_or(Error::Stopping)?;
         let store = store::Store::new(peer, &cx.process);
-        let link = Arc::new(link::Link::new(store, cx.health.condition("store"), registration));
+        let link = Arc::new(link::Link::new(
+            store,
+            cx.health.condition("store"),
+            registration,
+        ));
         match link.register(&cx.shutdown).await {
             None => return Ok(()),
             Some(registered) => registered?,
@@ -123,7 +131,10 @@ impl Node {
         let ended = pull.work(cx.shared.grace).await;
         let grace = cx.shared.grace;
         // What is left of the grace period but for the drain's own last steps.
-        if tokio::time::timeout(grace.mul_f64(0.2), deliver).await.is_err() {
+        if tokio::time::timeout(grace.mul_f64(0.2), deliver)
+            .await
+            .is_err()
+        {
             tracing::warn!("the store did not take the last results in time");
         }
         give_up.begin();
@@ -193,6 +204,12 @@ impl Node {
             row,
             time: started.elapsed(),
         })
+    }
+
+    /// Samples prepared out of turn that wait for the device.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.engine.waiting()
     }
 
     /// Ends the device thread and with it the session. To be called after [`Node::pull`] has

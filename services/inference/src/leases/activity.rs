@@ -19,6 +19,9 @@ impl Activity {
 
     /// For how long there was none.
     pub(super) fn idle(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
     }
 }

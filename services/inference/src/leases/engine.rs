@@ -123,7 +123,11 @@ impl Engine {
     pub(super) fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.work.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         // A panic of the thread has been logged where it happened.
         let _ = thread.map(JoinHandle::join);
     }
@@ -151,6 +155,11 @@ impl Engine {
         drop(inbox);
         self.shared.work.notify_one();
         Some(answer)
+    }
+
+    /// Rows that wait out of turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.lock().urgent.len()
     }
 
     /// Whether a blank picture runs.
@@ -290,9 +299,16 @@ impl<R: Run> Device<R> {
         tasks: Vec<Task>,
         error: Error,
     ) -> (Vec<(Task, Result<Vec<f32>>)>, bool) {
-        tracing::warn!(error.reason = error.reason(), batch.pictures = tasks.len(), "{error}");
+        tracing::warn!(
+            error.reason = error.reason(),
+            batch.pictures = tasks.len(),
+            "{error}"
+        );
         let rows: Vec<_> = if tasks.len() == 1 {
-            tasks.into_iter().map(|task| (task, Err(error.again()))).collect()
+            tasks
+                .into_iter()
+                .map(|task| (task, Err(error.again())))
+                .collect()
         } else {
             let alone = |(index, task)| (task, self.run_one(batch.slice(index, 1)));
             tasks.into_iter().enumerate().map(alone).collect()

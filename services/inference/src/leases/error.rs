@@ -13,9 +13,7 @@ pub enum Error {
     #[error("the store refuses this node: {}", .0.message())]
     Refused(Box<Status>),
     /// Another process has the same name.
-    #[error(
-        "another process runs as node {node:?}; give one of them another name with --instance"
-    )]
+    #[error("another process runs as node {node:?}; give one of them another name with --instance")]
     Superseded {
         /// The name.
         node: String,

@@ -54,7 +54,10 @@ impl Ledger {
         }
         let lost: HashSet<&str> = lost.iter().map(String::as_str).collect();
         let gone = sent.iter().filter(|lease| lost.contains(&*lease.task));
-        tracing::warn!(leases.lost = lost.len(), "leases were lost; dropping their work");
+        tracing::warn!(
+            leases.lost = lost.len(),
+            "leases were lost; dropping their work"
+        );
         self.remove(gone);
     }
 

@@ -1,16 +1,16 @@
 //! The store as something that comes and goes: who we are is told again after each absence, what
 //! must be said is said until it is heard, and the health of the process tells what is waited for.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kit::{Code, Condition, Shutdown};
+use tokio::sync::watch;
 use tonic::Status;
 
 use super::error::Error;
 use super::registration::Registration;
-use super::store::{Granted, Store, wants_registration};
+use super::store::{Granted, RENEW_EVERY, Store, wants_registration};
 
 /// An answer without work that came faster than this was no long poll: a paused queue, a stopped
 /// node. Asking again at once would only make noise.
@@ -28,7 +28,7 @@ pub(super) struct Link {
     condition: Condition,
     registration: Registration,
     standing: Mutex<Standing>,
-    renew_every: AtomicU64,
+    renew_every: watch::Sender<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -47,13 +47,13 @@ impl Link {
             condition,
             registration,
             standing: Mutex::default(),
-            renew_every: AtomicU64::new(20_000),
+            renew_every: watch::Sender::new(RENEW_EVERY),
         }
     }
 
-    /// How often leases are to be renewed.
-    pub(super) fn renew_every(&self) -> Duration {
-        Duration::from_millis(self.renew_every.load(Ordering::Relaxed))
+    /// How often leases are to be renewed, as the store says.
+    pub(super) fn renew_every(&self) -> watch::Receiver<Duration> {
+        self.renew_every.subscribe()
     }
 
     /// Registers, waiting for the store as long as it takes; `None` if `stop` begins.
@@ -87,11 +87,12 @@ impl Link {
             };
             match kit::retry::until_up(stop, &self.condition, "store", call).await? {
                 Ok(granted) => {
-                    let every = granted.renew_every.as_millis();
-                    let every = u64::try_from(every).unwrap_or(20_000);
-                    self.renew_every.store(every, Ordering::Relaxed);
+                    self.renew_every.send_if_modified(|every| {
+                        std::mem::replace(every, granted.renew_every) != granted.renew_every
+                    });
                     if granted.tasks.is_empty() {
-                        stop.or(tokio::time::sleep(SOON.saturating_sub(begun.elapsed()))).await?;
+                        stop.or(tokio::time::sleep(SOON.saturating_sub(begun.elapsed())))
+                            .await?;
                     }
                     return Some(Ok(granted));
                 }
@@ -100,7 +101,10 @@ impl Link {
                         let node = self.registration.node.node.clone();
                         return Some(Err(Error::Superseded { node }));
                     }
-                    tracing::info!("the store wants this node registered again: {}", status.message());
+                    tracing::info!(
+                        "the store wants this node registered again: {}",
+                        status.message()
+                    );
                     stop.or(tokio::time::sleep(SOON)).await?;
                 }
                 Err(status) => {
@@ -163,7 +167,9 @@ impl Link {
     fn forget(&self, status: &Status) {
         let mut standing = self.standing();
         if kit::code::reason(status).as_deref() == Some("STALE_INCARNATION") {
-            let soon = standing.since.is_some_and(|since| since.elapsed() < RIVAL_SOON);
+            let soon = standing
+                .since
+                .is_some_and(|since| since.elapsed() < RIVAL_SOON);
             standing.rivals = if soon { standing.rivals + 1 } else { 1 };
         }
         standing.model = None;

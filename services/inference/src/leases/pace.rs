@@ -53,7 +53,11 @@ mod tests {
         }
         pace.learn(3, Duration::from_millis(5));
         pace.learn(32, Duration::from_millis(500));
-        assert_eq!(pace.size(), 32, "a short batch and a fair one change nothing");
+        assert_eq!(
+            pace.size(),
+            32,
+            "a short batch and a fair one change nothing"
+        );
         for expected in [16, 8, 4, 2, 1, 1] {
             pace.learn(pace.size(), Duration::from_secs(2));
             assert_eq!(pace.size(), expected);

@@ -8,6 +8,7 @@ mod finish;
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -90,6 +91,8 @@ pub(super) struct Pull {
     alone: Option<Alone>,
     sick: Option<u32>,
     spare: Vec<Batch>,
+    /// Bytes of all batches, for the memory report.
+    bytes: Arc<AtomicU64>,
 }
 
 enum Alone {
@@ -99,7 +102,12 @@ enum Alone {
 
 impl Pull {
     pub(super) fn new(parts: Parts) -> Self {
+        let bytes = Arc::<AtomicU64>::default();
+        let gauge = Arc::clone(&bytes);
+        let count = move || gauge.load(Ordering::Relaxed);
+        parts.process.memory_part("batches", count);
         Self {
+            bytes,
             held: parts.ledger.watch(),
             parts,
             events: mpsc::unbounded_channel(),
@@ -162,7 +170,8 @@ impl Pull {
 
     /// Asks for as much as keeps the device busy, and nobody else waiting.
     fn next_lease(&self) -> Option<BoxFuture<'static, Option<Result<Granted, Error>>>> {
-        let ahead = self.preparing + self.ready.len() + self.filling.as_ref().map_or(0, Filled::len);
+        let ahead =
+            self.preparing + self.ready.len() + self.filling.as_ref().map_or(0, Filled::len);
         let marked: usize = self.device.iter().map(Vec::len).sum();
         let undelivered = self.parts.ledger.len().saturating_sub(ahead + marked);
         let size = self.parts.pace.size();
@@ -278,7 +287,9 @@ impl Pull {
         if ran.sick && self.sick.is_none() {
             self.sick = Some(0);
             tracing::error!("nothing runs on this device any more; giving the tasks back");
-            self.parts.condition.waiting("not even a blank picture runs on the device");
+            self.parts
+                .condition
+                .waiting("not even a blank picture runs on the device");
         }
         for (task, outcome) in ran.rows {
             match outcome.and_then(|row| (self.parts.read)(&row)) {
@@ -316,7 +327,11 @@ impl Pull {
         }
         let tries = self.sick.unwrap_or_default() + 1;
         self.sick = Some(tries);
-        if tries < PROBES { Ok(()) } else { Err(Error::ModelBroken) }
+        if tries < PROBES {
+            Ok(())
+        } else {
+            Err(Error::ModelBroken)
+        }
     }
 
     fn report(&self, report: Report) {

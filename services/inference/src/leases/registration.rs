@@ -55,7 +55,9 @@ pub(super) fn register_model(model: &Model) -> wire::RegisterModelRequest {
         display_name: spec.name.clone(),
         revision: model.revision().to_owned(),
         labels: labels.collect(),
-        thresholds: thresholds.take(usize::from(kind == wire::ModelKind::Tag) * CATEGORIES.len()).collect(),
+        thresholds: thresholds
+            .take(usize::from(kind == wire::ModelKind::Tag) * CATEGORIES.len())
+            .collect(),
         activate_if_first: true,
     }
 }

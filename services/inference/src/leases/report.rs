@@ -2,6 +2,7 @@
 //! Meanwhile nothing is dropped; what waits here is bounded by what may be held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kit::Shutdown;
 use kit::trace::{TraceContext, scope};
@@ -12,6 +13,8 @@ use super::link::Link;
 use super::store::{Done, Outcome};
 use super::task::{Cause, Failure, Lease};
 
+/// A renewal that failed is tried again after this at the latest.
+const RENEW_AGAIN: Duration = Duration::from_secs(2);
 /// Most that one call takes.
 const MOST: usize = 256;
 
@@ -107,7 +110,11 @@ impl Delivery<'_> {
             }
             // It does not say which one is malformed.
             Err(status) if done.len() > 1 => {
-                tracing::error!("the store takes none of {} results: {}", done.len(), status.message());
+                tracing::error!(
+                    "the store takes none of {} results: {}",
+                    done.len(),
+                    status.message()
+                );
                 let mut failed = Vec::new();
                 for one in done {
                     failed.extend(Box::pin(self.complete(vec![one])).await?);
@@ -153,7 +160,10 @@ impl Delivery<'_> {
     /// Heard, or refused for good: either way nothing more can be said about these.
     fn settled<'l>(&self, refusal: Option<tonic::Status>, leases: impl Iterator<Item = &'l Lease>) {
         if let Some(status) = refusal {
-            tracing::error!("the store does not listen: {}; dropping leases", status.message());
+            tracing::error!(
+                "the store does not listen: {}; dropping leases",
+                status.message()
+            );
         }
         self.ledger.remove(leases);
     }
@@ -161,19 +171,34 @@ impl Delivery<'_> {
 
 /// Renews all leases held, until `stop` begins.
 pub(super) async fn renew(link: Arc<Link>, ledger: Ledger, stop: Shutdown) {
-    let mut wait = link.renew_every();
-    while stop.or(tokio::time::sleep(wait)).await.is_some() {
-        wait = link.renew_every();
+    let mut every = link.renew_every();
+    let mut failed = false;
+    loop {
+        let wait = *every.borrow_and_update();
+        let wait = if failed {
+            (wait / 10).min(RENEW_AGAIN)
+        } else {
+            wait
+        };
+        tokio::select! {
+            () = stop.begun() => return,
+            // The first lease says how often; what was held before is none.
+            Ok(()) = every.changed() => continue,
+            () = tokio::time::sleep(wait) => {}
+        }
         let held = ledger.all();
         if held.is_empty() {
             continue;
         }
         match stop.or(link.store.renew(&held)).await {
             None => return,
-            Some(Ok(lost)) => ledger.lose(&held, &lost),
+            Some(Ok(lost)) => {
+                failed = false;
+                ledger.lose(&held, &lost);
+            }
             Some(Err(status)) => {
                 tracing::warn!("leases are not renewed: {}", status.message());
-                wait = (wait / 10).min(std::time::Duration::from_secs(2));
+                failed = true;
             }
         }
     }

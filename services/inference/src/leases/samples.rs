@@ -186,6 +186,11 @@ fn portion(searches: &mut Vec<Search>, most: usize) -> Vec<Search> {
         sum += units(search.bytes());
         sum <= BUDGET / UNIT / 2
     };
-    let count = searches.iter().take(most).map(fits).take_while(|&fits| fits).count();
+    let count = searches
+        .iter()
+        .take(most)
+        .map(fits)
+        .take_while(|&fits| fits)
+        .count();
     searches.drain(..count.max(1).min(searches.len())).collect()
 }

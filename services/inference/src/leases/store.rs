@@ -25,7 +25,7 @@ const POLL_MARGIN: Duration = Duration::from_secs(10);
 /// Calls that answer at once answer within this.
 const CALL: Duration = Duration::from_secs(10);
 /// What is taken for the time to renew if the store does not say.
-const RENEW_EVERY: Duration = Duration::from_secs(20);
+pub(super) const RENEW_EVERY: Duration = Duration::from_secs(20);
 
 /// What a finished task becomes, in the contract's words.
 pub type Finding = wire::task_result::Result;
@@ -263,7 +263,10 @@ fn task_lease(lease: &Lease) -> wire::TaskLease {
 /// A task as leased. One without a token cannot be answered for; its lease will run out.
 fn task(leased: wire::LeasedTask) -> Option<Task> {
     let Some(token) = leased.token else {
-        tracing::error!(task = leased.name, "leased without a token; leaving it alone");
+        tracing::error!(
+            task = leased.name,
+            "leased without a token; leaving it alone"
+        );
         return None;
     };
     let (mut paths, mut addresses) = (Vec::new(), Vec::new());

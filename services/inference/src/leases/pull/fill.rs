@@ -1,6 +1,7 @@
 //! Filling batches, and when one is full enough to run.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
@@ -28,6 +29,19 @@ impl Pull {
         if self.parts.ledger.len() == 0 && self.filling.is_none() {
             self.spare.clear();
         }
+        self.count_bytes();
+    }
+
+    fn count_bytes(&self) {
+        let mine = self
+            .spare
+            .iter()
+            .chain(self.filling.iter().map(|filled| &filled.batch));
+        let mine: usize = mine.map(Batch::byte_size).sum();
+        let row = self.parts.pattern.byte_size();
+        let away = (self.device.len() + usize::from(self.marking.is_some())) * row;
+        let bytes = mine + away * self.parts.pace.size();
+        self.bytes.store(bytes as u64, Ordering::Relaxed);
     }
 
     /// A task that must run alone begins when nothing else is held any more, and leasing goes on
@@ -117,7 +131,10 @@ impl Pull {
                     true
                 }
                 Some(Err(status)) => {
-                    tracing::error!("the store takes no mark: {}; dropping the batch", status.message());
+                    tracing::error!(
+                        "the store takes no mark: {}; dropping the batch",
+                        status.message()
+                    );
                     ledger.remove(filled.tasks.iter().map(|task| &task.lease));
                     false
                 }

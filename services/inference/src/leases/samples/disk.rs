@@ -19,7 +19,13 @@ impl Samples {
         let (mut local, mut rest): (Vec<_>, Vec<_>) = searches.into_iter().partition(local);
         while !local.is_empty() {
             let part = portion(&mut local, usize::MAX);
-            let mut share = self.reserve(part.iter().map(|s| super::units(s.bytes()) * super::UNIT).sum()).await;
+            let mut share = self
+                .reserve(
+                    part.iter()
+                        .map(|s| super::units(s.bytes()) * super::UNIT)
+                        .sum(),
+                )
+                .await;
             // Disks block, and so does hashing, a little.
             let read = tokio::task::spawn_blocking(move || {
                 let read = |search: Search| look(search);

@@ -47,13 +47,14 @@ impl Samples {
                 }
             };
             let mut reading = Reading::new(address, part);
-            reading.read(stream, |search, bytes| {
-                match share.split(units(search.bytes())) {
-                    Some(share) => found((search.task, Ok(Sample { bytes, share }))),
-                    None => unreachable!("the share was reserved for all of them"),
-                }
-            })
-            .await;
+            reading
+                .read(stream, |search, bytes| {
+                    match share.split(units(search.bytes())) {
+                        Some(share) => found((search.task, Ok(Sample { bytes, share }))),
+                        None => unreachable!("the share was reserved for all of them"),
+                    }
+                })
+                .await;
             rest.extend(reading.left());
         }
         rest
@@ -75,7 +76,10 @@ impl Samples {
 
     /// A connection for each watcher, made when first needed.
     fn client(&self, address: &str) -> Result<MediaServiceClient<Channel>, Failure> {
-        let mut peers = self.peers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut peers = self
+            .peers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if !peers.contains_key(address) {
             if peers.len() >= MOST_PEERS {
                 peers.clear();
@@ -167,12 +171,20 @@ impl<'a> Reading<'a> {
             return Ok(());
         }
         let fresh = || (index, Vec::with_capacity(search.bytes()));
-        let mut coming = self.coming.take().filter(|(of, _)| *of == index).unwrap_or_else(fresh);
+        let mut coming = self
+            .coming
+            .take()
+            .filter(|(of, _)| *of == index)
+            .unwrap_or_else(fresh);
         if coming.1.len() + piece.data.len() > search.bytes() {
             let failure = search.verify(&[], self.address);
             let message = format!("{} sent more than the sample's length", self.address);
             search.failed(failure.err().unwrap_or_else(nonsense));
-            return Err(Failure::new(Cause::SourceUnavailable, "STREAM_MALFORMED", message));
+            return Err(Failure::new(
+                Cause::SourceUnavailable,
+                "STREAM_MALFORMED",
+                message,
+            ));
         }
         coming.1.extend_from_slice(&piece.data);
         if !piece.last {

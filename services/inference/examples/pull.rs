@@ -1,0 +1,134 @@
+//! What the loop costs beside the device: `pull [TASKS [REPEATS]]`.
+//!
+//! Runs so many tasks through the whole loop against the store and watcher of the tests, each batch
+//! REPEATS times over to stand for a larger model, and compares with a bare loop over ready
+//! tensors. Prints the memory on the way, and the latency of single pictures.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a table for a person, from the fixtures of the tests"
+)]
+#![expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the fixtures serve more tests than this"
+)]
+
+#[path = "../tests/leases/device.rs"]
+mod device;
+#[path = "../tests/leases/media.rs"]
+mod media;
+#[path = "../tests/leases/node.rs"]
+mod node;
+#[path = "../tests/leases/state.rs"]
+mod state;
+#[path = "../tests/leases/store.rs"]
+mod store;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kumo_inference::leases::Run;
+
+use device::{Control, Device};
+use media::{Manner, Media};
+use state::State;
+use store::Served;
+
+const BATCH: usize = 32;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() {
+    let mut arguments = std::env::args()
+        .skip(1)
+        .map(|text| text.parse::<usize>().unwrap());
+    let tasks = arguments.next().unwrap_or(10_000);
+    let repeats = arguments.next().unwrap_or(1);
+    let raw = raw(repeats, tasks.min(2000));
+    println!("raw: {raw:.0} pictures/s in batches of {BATCH}, {repeats} runs each");
+
+    let state = State::new(Duration::from_secs(60), Duration::from_secs(20));
+    let media = Media::new(&state, Manner::Good);
+    let watcher = Served::media(&media);
+    let sample = node::sample("sample.jpg");
+    let store = Served::store(&state, None);
+    let control = Control::default();
+    control.repeats.store(repeats, Ordering::SeqCst);
+    let node = node::start_with(&store.url(), BATCH, None, control).await;
+    node::eventually("ready", || node.cx.health.reasons().is_empty()).await;
+    latency(&node.node, &sample).await;
+    println!("loaded: {}", memory());
+    let mut added = 0;
+    let begun = Instant::now();
+    while added < tasks {
+        for _ in 0..tasks.div_ceil(5).min(tasks - added) {
+            state.add(&sample, vec![node::at(&watcher.url())]);
+            added += 1;
+        }
+        while state.done() < added {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        println!("after {added} tasks: {}", memory());
+    }
+    let rate = tasks as f64 / begun.elapsed().as_secs_f64();
+    println!("loop: {rate:.0} pictures/s, {:.3} of raw", rate / raw);
+    node.stop().await.unwrap();
+    state.assert_clean();
+}
+
+fn raw(repeats: usize, pictures: usize) -> f64 {
+    let control = Control::default();
+    control.repeats.store(repeats, Ordering::SeqCst);
+    let session = node::session(&node::palette());
+    let mut device = Device { session, control };
+    let mut batch = device.batch(BATCH);
+    batch.rows_mut(BATCH).for_each(|row| row.fill(0.5));
+    let begun = Instant::now();
+    let mut done = 0;
+    while done < pictures {
+        device.run(&mut batch).unwrap();
+        done += BATCH;
+    }
+    done as f64 / begun.elapsed().as_secs_f64()
+}
+
+async fn latency(node: &kumo_inference::leases::Node, sample: &[u8]) {
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        times.push(node.infer(sample.to_vec()).await.unwrap().time);
+    }
+    times.sort_unstable();
+    let model = node::palette();
+    let mut session = node::session(&model);
+    let mut preprocessor = kumo_inference::Preprocessor::new(&model.spec().input);
+    let mut picture = kumo_inference::Picture::default();
+    let mut bare = Vec::new();
+    for _ in 0..200 {
+        let begun = Instant::now();
+        let mut batch = session.batch(1);
+        picture.read_sample(sample).unwrap();
+        batch
+            .push(|row| preprocessor.prepare(&picture, row))
+            .unwrap()
+            .unwrap();
+        session.run(&mut batch).unwrap();
+        bare.push(begun.elapsed());
+    }
+    bare.sort_unstable();
+    println!(
+        "one picture: {:.2?} median, {:.2?} p95 through the node; {:.2?} median bare",
+        times[100], times[190], bare[100]
+    );
+}
+
+/// Of this process, in which the store and the watcher run too.
+fn memory() -> String {
+    let resident = kit::memory::Resident::read().unwrap_or_default();
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    format!(
+        "{:.1} MiB, {:.1} anonymous",
+        mib(resident.rss),
+        mib(resident.anonymous)
+    )
+}
