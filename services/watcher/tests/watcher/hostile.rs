@@ -81,11 +81,6 @@ async fn every_bad_file_has_a_reason_and_every_odd_thing_is_left_alone() {
 async fn what_the_file_system_will_not_give_is_a_failure_that_ends() {
     let mut den = Den::without_watcher(super::store::Store::start());
     // Nothing is forbidden to root, but no name may make a path of more than 4,096 bytes.
-    let mut deep = String::new();
-    for _ in 0..16 {
-        deep.push_str(&"d".repeat(250));
-        deep.push('/');
-    }
     fs::create_dir_all(den.at("ok")).expect("makes");
     make_deep(&den.root(), 17);
     fs::write(den.at("ok/a.png"), picture(1)).expect("writes");
