@@ -147,13 +147,17 @@ impl Write<'_> {
         watcher: WatcherId,
         now: Now,
     ) -> Result<Vec<(RootId, Vec<u8>)>, Error> {
+        // Nothing is told later than this: what claims to be was written before the wall clock was
+        // set back, and would wait until it catches up.
+        let latest = now.unix_ms.saturating_add(TOLD_AGAIN_MS);
         let due: Vec<(i64, RootId, Vec<u8>)> = self
             .conn
             .prepare_cached(
                 "SELECT f.id, f.root, f.path FROM ingest_failure f JOIN root r ON r.id = f.root \
-                 WHERE r.watcher = ?1 AND f.retry_due_ms <= ?2 ORDER BY f.id LIMIT ?3",
+                 WHERE r.watcher = ?1 AND f.retry_due_ms IS NOT NULL \
+                 AND (f.retry_due_ms <= ?2 OR f.retry_due_ms > ?3) ORDER BY f.id LIMIT ?4",
             )?
-            .query_map(params![watcher, now.unix_ms, MAX_RETRIES], |row| {
+            .query_map(params![watcher, now.unix_ms, latest, MAX_RETRIES], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?
             .collect::<Result<_, _>>()?;
@@ -161,7 +165,7 @@ impl Write<'_> {
             .conn
             .prepare_cached("UPDATE ingest_failure SET retry_due_ms = ?2 WHERE id = ?1")?;
         for (id, _, _) in &due {
-            update.execute(params![id, now.unix_ms + TOLD_AGAIN_MS])?;
+            update.execute(params![id, latest])?;
         }
         Ok(due
             .into_iter()

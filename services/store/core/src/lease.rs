@@ -57,8 +57,12 @@ pub const TTL: Millis = 60_000;
 pub const RENEW_EVERY: Millis = 20_000;
 /// How long a task stays parked while a holder of its post is believed online.
 pub const PARK: Millis = 60_000;
-/// The first back-off after a transient failure; each further one is twice as long.
+/// The first back-off after a transient failure; each further one is [`BACKOFF_FACTOR`] times as
+/// long. With [`ATTEMPTS`] of 5 that is 1, 8, 64 and 512 s: ten minutes from the first attempt to
+/// the last, so that a network or a disk may be away for a while before a task is given up.
 pub const BACKOFF_FIRST: Millis = 1_000;
+/// How much longer each further back-off is.
+pub const BACKOFF_FACTOR: Millis = 8;
 /// The longest back-off.
 pub const BACKOFF_LAST: Millis = 600_000;
 /// A transient failure of this attempt is final.
@@ -127,6 +131,7 @@ impl Leases {
             Command::Tick { limit } => state.tick(limit, now, &mut out),
             Command::SourceOnline { watcher } => state.source_online(watcher, now),
             Command::SourceOffline { watcher } => state.source_offline(watcher),
+            Command::SourceFound { task } => state.source_found(task, &mut out),
             Command::Offer { rows } => state.offer(rows, &mut out),
             Command::Refill {
                 queue,

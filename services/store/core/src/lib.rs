@@ -40,7 +40,7 @@ pub use presence::{NODE_OFFLINE_AFTER_MS, WATCHER_OFFLINE_AFTER_MS};
 pub use rating::Rating;
 pub use stats::{Memory, Stats};
 pub use store::{Options, Published, Store, Write};
-pub use tag::{Category, Tag, TagId, normalize};
+pub use tag::{Category, Tag, TagId, normal_form, normalize};
 pub use watcher::WatcherId;
 
 /// Number of a post, from 1, never reused.

@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 use crate::error::at_most;
 use crate::root::{MAX_PATH, RootState};
 use crate::store::{Store, Write};
-use crate::{Error, PostId, RootId};
+use crate::{Error, Now, PostId, RootId};
 
 /// Most changes in one call of [`Write::update_locations`].
 pub const MAX_CHANGES: usize = 1_000;
@@ -127,7 +127,11 @@ impl Store {
 impl Write<'_> {
     /// Records what happened to files whose content may be known, in order. Returns the indexes of
     /// those whose content is not: they must be ingested. Idempotent.
-    pub fn update_locations(&mut self, changes: &[LocationChange]) -> Result<Vec<u32>, Error> {
+    pub fn update_locations(
+        &mut self,
+        changes: &[LocationChange],
+        now: Now,
+    ) -> Result<Vec<u32>, Error> {
         at_most("location changes", changes.len(), MAX_CHANGES)?;
         let mut unknown = Vec::new();
         for (index, change) in (0u32..).zip(changes) {
@@ -135,7 +139,7 @@ impl Write<'_> {
                 LocationChange::Present(found, sha256) => {
                     check(found.root, &found.path)?;
                     match self.post_by_sha256(sha256)? {
-                        Some(post) => self.found(post, found)?,
+                        Some(post) => self.found(post, found, now)?,
                         None => unknown.push(index),
                     }
                 }
@@ -146,14 +150,16 @@ impl Write<'_> {
     }
 
     /// Records that a file with a post's content is there. What lay at that path before is
-    /// replaced: its post stays, less this location.
-    pub(crate) fn found(&mut self, post: PostId, found: &Found) -> Result<(), Error> {
+    /// replaced: its post stays, less this location. Tasks that wait for a holder of the post need
+    /// wait no longer.
+    pub(crate) fn found(&mut self, post: PostId, found: &Found, now: Now) -> Result<(), Error> {
         check(found.root, &found.path)?;
         let size = i64::try_from(found.byte_size)
             .map_err(|_| Error::invalid("file size", &found.byte_size, "at most 2^63 - 1"))?;
         self.root(found.root)?;
         if !self.is_known(post, found)? {
             self.replace_location(post, found, size)?;
+            self.source_found(post, now)?;
         }
         self.clear_ingest_failure(found.root, &found.path)
     }

@@ -2,7 +2,7 @@
 //! result can name nothing that its model did not.
 //!
 //! Activating a model starts a backfill: a cursor that goes from the newest post down, because the
-//! newest are what people look at, and keeps at most [`BACKFILL_WINDOW`] tasks materialised.
+//! newest are what people look at, and keeps at most [`BACKFILL_WINDOW`] tasks waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::{Error, ModelId, Now, PostId, Rating, TagId};
 mod backfill;
 mod register;
 
-pub use backfill::{BACKFILL_WINDOW, Backfilled, SLICE};
+pub use backfill::{BACKFILL_PARKED, BACKFILL_WINDOW, Backfilled, SLICE};
 pub(crate) use register::check_name;
 pub use register::{Label, LabelCategory, MAX_LABELS, NewModel, Registration};
 

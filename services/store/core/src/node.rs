@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use crate::error::at_most;
 use crate::lease::{Holder, NodeRow};
 use crate::model::{ModelKind, check_name};
 use crate::packed::{pack_words, unpack_words};
@@ -10,6 +11,8 @@ use crate::{Error, ModelId, Now};
 
 /// Number of a node.
 pub type NodeId = u32;
+/// Most models that one node serves.
+pub const MAX_MODELS: usize = 64;
 /// Longest address, proof or version, bytes.
 const MAX_TEXT: usize = 1_000;
 
@@ -160,6 +163,7 @@ impl Write<'_> {
         ] {
             check_text(what, text)?;
         }
+        at_most("models of a node", new.models.len(), MAX_MODELS)?;
         for &id in &new.models {
             let model = self.model(id)?;
             if model.kind != new.kind {

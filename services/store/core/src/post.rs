@@ -205,7 +205,7 @@ impl Write<'_> {
                 Some(id) => id,
                 None => self.insert_post(&post.content, now)?,
             };
-            self.found(id, &post.location)?;
+            self.found(id, &post.location, now)?;
             registered.push(Registered {
                 id,
                 created: known.is_none(),

@@ -244,7 +244,8 @@ impl Write<'_> {
         self.conn
             .prepare_cached("DELETE FROM prediction WHERE post = ?1 AND model = ?2")?
             .execute(params![origin.post, origin.model])?;
-        self.conn
+        let stored = self
+            .conn
             .prepare_cached(
                 "INSERT INTO prediction (post, model, labels, ratings, render_revision, \
                  device_class, node, token_epoch, token_counter, created_ms) \
@@ -261,6 +262,10 @@ impl Write<'_> {
                 origin.token.counter.cast_signed(),
                 now.unix_ms,
             ])?;
+        if stored != 1 {
+            // The task goes in this transaction: its result must not be lost with it.
+            return Err(Error::corrupt(format!("node {} has no row", origin.node)));
+        }
         self.rederive(origin.post)
     }
 

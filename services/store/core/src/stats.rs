@@ -33,7 +33,8 @@ pub struct Stats {
     pub memory: Memory,
     /// Posts that some active model's backfill has yet to look at, at most.
     pub backfill_left: u64,
-    /// Posts that have a result of every active model; 0 if no model is active.
+    /// Posts that have a result of the active model that is furthest behind, so at least as many
+    /// as have one of every active model; 0 if no model is active.
     pub posts_done: u64,
 }
 

@@ -85,11 +85,18 @@ pub struct Tag<'a> {
     pub category: Category,
 }
 
-/// Brings a name to its one form: ASCII lower case, white space as `_`, none at the ends. Refuses what
-/// is empty, longer than [`MAX_TAG_BYTES`] or has control characters.
+/// The one form of a name, whether it is stored or searched for: lower case, white space as `_`,
+/// none at the ends.
+pub fn normal_form(name: &str) -> String {
+    name.split_whitespace()
+        .collect::<Vec<_>>()
+        .join("_")
+        .to_lowercase()
+}
+
+/// Brings a name to its one form, see [`normal_form`]. Refuses what is empty, longer than [`MAX_TAG_BYTES`] or has control characters.
 pub fn normalize(name: &str) -> Result<String, Error> {
-    let joined = name.split_whitespace().collect::<Vec<_>>().join("_");
-    let normal = joined.to_ascii_lowercase();
+    let normal = normal_form(name);
     if normal.is_empty() {
         return Err(Error::invalid("tag name", name, "it must not be empty"));
     }

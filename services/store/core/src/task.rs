@@ -68,14 +68,17 @@ impl Store {
         Ok(counts)
     }
 
-    /// Backfill tasks of a model that wait, run or are parked.
-    pub(crate) fn materialised(&self, model: ModelId) -> Result<u64, Error> {
+    /// Backfill tasks of a model: those that wait or run, and those that are parked.
+    pub(crate) fn materialised(&self, model: ModelId) -> Result<(u64, u64), Error> {
         let mut select = self.conn.prepare_cached(
-            "SELECT coalesce(sum(n), 0) FROM task_count \
-             WHERE model = ?1 AND priority = ?2 AND state <> 3",
+            "SELECT coalesce(sum(n) FILTER (WHERE state IN (0, 1)), 0), \
+             coalesce(sum(n) FILTER (WHERE state = 2), 0) \
+             FROM task_count WHERE model = ?1 AND priority = ?2",
         )?;
-        let n: i64 = select.query_row(params![model, BACKFILL], |row| row.get(0))?;
-        Ok(n.cast_unsigned())
+        Ok(select.query_row(params![model, BACKFILL], |row| {
+            let count = |n: i64| n.cast_unsigned();
+            Ok((count(row.get(0)?), count(row.get(1)?)))
+        })?)
     }
 }
 

@@ -105,6 +105,11 @@ pub enum Command {
         /// Which one.
         watcher: WatcherId,
     },
+    /// Another place of a task's picture was found: it need not wait for those it is parked for.
+    SourceFound {
+        /// The task, parked or not.
+        task: TaskId,
+    },
     /// New tasks, inserted as queued rows in this transaction.
     Offer {
         /// Their rows, all [`super::RowState::Queued`].

@@ -5,7 +5,7 @@ use super::effect::{Effect, Outcome};
 use super::planted::{Bug, planted};
 use super::row::{Holder, Millis, NodeId, TaskId, Token, WatcherId};
 use super::state::{Place, State, Task};
-use super::{ATTEMPTS, BACKOFF_FIRST, BACKOFF_LAST, PARK};
+use super::{ATTEMPTS, BACKOFF_FACTOR, BACKOFF_FIRST, BACKOFF_LAST, PARK};
 
 impl State {
     pub(super) fn complete(
@@ -146,6 +146,7 @@ impl State {
 
 /// How long to wait after the failure of this attempt, counted from 1.
 pub(super) fn backoff(attempt: u8) -> Millis {
-    let doublings = u32::from(attempt.saturating_sub(1)).min(20);
-    (BACKOFF_FIRST << doublings).min(BACKOFF_LAST)
+    // Beyond ten steps the longest is reached anyway, and the power still fits.
+    let steps = u32::from(attempt.saturating_sub(1)).min(10);
+    (BACKOFF_FIRST * BACKOFF_FACTOR.pow(steps)).min(BACKOFF_LAST)
 }

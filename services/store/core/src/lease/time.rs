@@ -3,7 +3,7 @@
 use super::command::Reply;
 use super::effect::Outcome;
 use super::planted::{Bug, planted};
-use super::row::{Millis, WatcherId};
+use super::row::{Millis, TaskId, WatcherId};
 use super::state::{Place, State, Task};
 
 impl State {
@@ -65,6 +65,17 @@ impl State {
                     self.put(id, Some(Task { place, ..task }));
                 }
             }
+        }
+        Reply::Done
+    }
+
+    /// A parked task is tried at once: if the new place cannot be reached either, its failure
+    /// says whom to wait for now.
+    pub(super) fn source_found(&mut self, id: TaskId, out: &mut Outcome) -> Reply {
+        if let Some(task) = self.task(id).cloned()
+            && matches!(task.place, Place::Parked { .. })
+        {
+            self.enqueue(id, task, Place::Ready { ran: None }, None, out);
         }
         Reply::Done
     }

@@ -22,7 +22,7 @@ fn a_moved_file_keeps_its_post_and_its_tags() {
     scene.tag_all(node, model.id, &result(&[(2, 0.9)]));
     let moved = LocationChange::Present(at(scene.root, "b/new name.png"), sha256(1));
     let left = gone(&scene, "a/1.png");
-    let unknown = scene.run(|w| w.update_locations(&[moved, left]));
+    let unknown = scene.run(|w| w.update_locations(&[moved, left], NOW));
     assert_eq!(unknown, [0u32; 0]);
     scene.reopen();
     assert_eq!(scene.find("tag_2"), [post]);
@@ -47,7 +47,7 @@ fn a_post_whose_files_are_all_missing_stays() {
     let mut scene = Scene::new();
     let post = scene.register([1])[0].id;
     let change = gone(&scene, "a/1.png");
-    scene.run(|w| w.update_locations(&[change]));
+    scene.run(|w| w.update_locations(&[change], NOW));
     assert_eq!(scene.find(""), [post]);
 }
 
@@ -58,7 +58,9 @@ fn nothing_of_an_offline_root_becomes_missing() {
     let away = [folder(RootState::Offline)];
     scene.run(|w| w.register_watcher(&watcher(2), &away, NOW));
     let change = gone(&scene, "a/1.png");
-    let refused = scene.write(|w| w.update_locations(&[change])).unwrap_err();
+    let refused = scene
+        .write(|w| w.update_locations(&[change], NOW))
+        .unwrap_err();
     assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
     let place = &scene.locations(post, 10).unwrap()[0];
     assert_eq!(place.state, LocationState::Present);
@@ -70,7 +72,7 @@ fn unknown_contents_are_named_by_their_place_in_the_call() {
     scene.register([1]);
     let changes =
         [5, 1, 6].map(|n| LocationChange::Present(at(scene.root, &format!("c/{n}")), sha256(n)));
-    assert_eq!(scene.run(|w| w.update_locations(&changes)), [0, 2]);
+    assert_eq!(scene.run(|w| w.update_locations(&changes, NOW)), [0, 2]);
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn a_file_that_fails_is_listed_until_it_succeeds_or_goes() {
     scene.run(|w| w.report_ingest_failures(std::slice::from_ref(&changed), NOW));
     scene.register([2]);
     let change = gone(&scene, "a/3.png");
-    scene.run(|w| w.update_locations(&[change]));
+    scene.run(|w| w.update_locations(&[change], NOW));
     let listed = scene.ingest_failures(0, 10).unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].reported.reason, "NOT_A_PICTURE");
@@ -145,6 +147,12 @@ fn a_retried_file_is_told_to_its_watcher_once_and_again_if_nothing_is_heard() {
     assert!(scene.ingest_failures(0, 1).unwrap()[0].retrying);
     let much_later = crate::fixture::later(300_000);
     assert_eq!(scene.run(|w| w.take_retries(1, much_later)), told);
+    let clock_set_back = crate::Now {
+        unix_ms: NOW.unix_ms - 31_536_000_000,
+        ..NOW
+    };
+    assert_eq!(scene.run(|w| w.take_retries(1, clock_set_back)), told);
+    assert_eq!(scene.run(|w| w.take_retries(1, clock_set_back)), []);
     scene.run(|w| w.report_ingest_failures(&[failure], NOW));
     assert!(!scene.ingest_failures(0, 1).unwrap()[0].retrying);
 }

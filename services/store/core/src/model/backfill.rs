@@ -6,8 +6,12 @@ use rusqlite::{OptionalExtension, params};
 use crate::store::Write;
 use crate::{Error, ModelId, Now, PostId};
 
-/// Most tasks of a model's backfill that wait, run or are parked at once.
+/// Most tasks of a model's backfill that wait or run at once.
 pub const BACKFILL_WINDOW: u64 = 20_000;
+/// Most tasks of a model's backfill that are parked at once. They are apart from the window, or the
+/// posts of one sleeping machine would keep those of all others from their turn; but each is kept
+/// in memory, so there is an end to it.
+pub const BACKFILL_PARKED: u64 = 100_000;
 /// Most posts one slice looks at.
 pub const SLICE: u32 = 500;
 /// Posts derived anew in one slice; each is a read, a derivation and a write.
@@ -38,14 +42,17 @@ impl Write<'_> {
     }
 
     /// One slice of a model's backfill: looks at up to [`SLICE`] posts from its cursor down and
-    /// makes a task for each that has neither a task nor a result, so long as fewer than
-    /// [`BACKFILL_WINDOW`] are materialised.
+    /// makes a task for each that has neither a task nor a result, so long as there is
+    /// room in [`BACKFILL_WINDOW`] and [`BACKFILL_PARKED`].
     pub(crate) fn backfill(&mut self, model: ModelId, now: Now) -> Result<Backfilled, Error> {
         let next: PostId = self
             .conn
             .prepare_cached("SELECT backfill_next FROM model WHERE id = ?1")?
             .query_row(params![model], |row| row.get(0))?;
-        let room = BACKFILL_WINDOW.saturating_sub(self.materialised(model)?);
+        let (waiting, parked) = self.materialised(model)?;
+        let room = BACKFILL_WINDOW
+            .saturating_sub(waiting)
+            .min(BACKFILL_PARKED.saturating_sub(parked));
         let look = u64::from(SLICE).min(room) as u32;
         if next == 0 || look == 0 {
             return Ok(Backfilled::default());

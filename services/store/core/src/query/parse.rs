@@ -253,8 +253,7 @@ impl Parser<'_> {
         };
         let wild_inside = word.form == Form::Bare && name.contains('*');
         // The form in which tags are stored, so that a name finds its tag.
-        let words: Vec<&str> = name.split_whitespace().collect();
-        let name = words.join("_").to_lowercase();
+        let name = crate::tag::normal_form(name);
         if name.is_empty() && !prefix {
             return Err(self.error(Problem::EmptyValue, token, "write a tag's name"));
         }

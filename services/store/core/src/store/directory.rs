@@ -19,11 +19,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// Creates `path` with mode 0700 if need be, and takes it for this process.
     pub(crate) fn open(path: &Path, allow_network: bool) -> Result<Self, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(file_error("create", path))?;
+        create(path).map_err(file_error("create", path))?;
         if !allow_network {
             refuse_network(path)?;
         }
@@ -59,6 +55,19 @@ impl Directory {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Creates a directory and what lacks above it, so that all of it is there after a power cut too:
+/// SQLite syncs the directory that its files are in, not those above.
+fn create(path: &Path) -> std::io::Result<()> {
+    let lacking = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let made: Vec<&Path> = path.ancestors().take_while(lacking).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for dir in made {
+        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn holder(lock: &mut File) -> Option<u32> {

@@ -143,7 +143,7 @@ impl Write<'_> {
     /// Drops a slice of the tasks of a model that is no longer active. Returns whether more are
     /// left.
     pub(crate) fn drop_tasks(&mut self, model: ModelId, now: Now) -> Result<bool, Error> {
-        let sql = format!("{ROW} WHERE model = ?1 ORDER BY id LIMIT ?2");
+        let sql = format!("{ROW} WHERE model = ?1 ORDER BY state, priority, id LIMIT ?2");
         let rows = self
             .conn
             .prepare_cached(&sql)?

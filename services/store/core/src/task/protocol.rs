@@ -152,7 +152,7 @@ impl Write<'_> {
             .prepare_cached(
                 "SELECT id, token_epoch, token_counter FROM task \
                  WHERE state = 1 AND running = 1 AND node = ?1 AND incarnation = ?2 \
-                 UNION ALL SELECT id, token_epoch, token_counter FROM task \
+                 UNION ALL SELECT id, token_epoch, token_counter FROM task INDEXED BY task_ran \
                  WHERE state = 0 AND node IS NOT NULL AND node = ?1 AND incarnation = ?2",
             )?
             .query_map(
@@ -191,6 +191,21 @@ impl Write<'_> {
     pub(crate) fn source_online(&mut self, watcher: WatcherId, now: Now) -> Result<(), Error> {
         self.protocol(Command::SourceOnline { watcher }, now)
             .map(|_| ())
+    }
+
+    /// A post lies at another place now: its parked tasks are tried there. The plus keeps SQLite
+    /// from looking through all that is parked.
+    pub(crate) fn source_found(&mut self, post: PostId, now: Now) -> Result<(), Error> {
+        let parked: Vec<i64> = self
+            .conn
+            .prepare_cached("SELECT id FROM task WHERE post = ?1 AND +state = 2")?
+            .query_map(params![post], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for id in parked {
+            let task = id.cast_unsigned();
+            self.protocol(Command::SourceFound { task }, now)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn source_offline(&mut self, watcher: WatcherId, now: Now) -> Result<(), Error> {

@@ -1,11 +1,23 @@
 //! Tasks are made with their posts, end with their results, and never vanish in between.
 
-use crate::fixture::{NOW, Scene, claim, later, result};
+use crate::fixture::{NOW, Scene, at, claim, folder, later, result, sha256, watcher};
 use crate::lease::{Claim, Renewal, Token, Verdict};
+use crate::location::LocationChange;
 use crate::model::BACKFILL_WINDOW;
 use crate::prediction::{MAX_LABELS, TagResult};
+use crate::root::RootState;
 use crate::task::{Delivery, Failure, FailureCause, TaskState};
+use crate::watcher::NewWatcher;
 use crate::{Error, ModelKind, Rating};
+
+fn source_unavailable(claim: Claim) -> Failure {
+    Failure {
+        claim,
+        cause: FailureCause::SourceUnavailable,
+        reason: "SOURCE_UNAVAILABLE".to_owned(),
+        message: String::new(),
+    }
+}
 
 #[test]
 fn a_result_makes_tags_and_rating_searchable_and_ends_the_task() {
@@ -236,12 +248,7 @@ fn a_parked_task_names_online_sources_once_its_watcher_is_back() {
     let node = scene.node(1, 1, &[model.id]);
     let lease = claim(&scene.lease(node, model.id, 1).tasks[0].grant);
     scene.run(|w| w.tick(later(30_000)));
-    let failure = Failure {
-        claim: lease,
-        cause: FailureCause::SourceUnavailable,
-        reason: "SOURCE_UNAVAILABLE".to_owned(),
-        message: String::new(),
-    };
+    let failure = source_unavailable(lease);
     assert_eq!(
         scene.run(|w| w.fail_task(node, &failure, NOW)),
         Verdict::Parked
@@ -260,11 +267,11 @@ fn a_backfill_never_exceeds_its_window_while_new_posts_arrive() {
     let model = scene.tagger(1);
     let mut fresh = 0;
     while scene.run(|w| w.upkeep(NOW)) {
-        assert!(scene.materialised(model.id).unwrap() <= BACKFILL_WINDOW);
+        assert!(scene.materialised(model.id).unwrap().0 <= BACKFILL_WINDOW);
         scene.register([100_000 + fresh]);
         fresh += 1;
     }
-    assert_eq!(scene.materialised(model.id).unwrap(), BACKFILL_WINDOW);
+    assert_eq!(scene.materialised(model.id).unwrap().0, BACKFILL_WINDOW);
     assert_eq!(scene.progress(model.id).unwrap().backfill_left, 1_500);
     let queued = scene.task_counts(model.id).unwrap().queued;
     assert_eq!(queued, BACKFILL_WINDOW + u64::from(fresh));
@@ -283,5 +290,61 @@ fn a_backfill_never_exceeds_its_window_while_new_posts_arrive() {
     }
     scene.run(|w| w.upkeep(NOW));
     assert!(scene.progress(model.id).unwrap().backfill_left < 1_500);
-    assert!(scene.materialised(model.id).unwrap() <= BACKFILL_WINDOW);
+    assert!(scene.materialised(model.id).unwrap().0 <= BACKFILL_WINDOW);
+}
+
+#[test]
+fn a_backfill_goes_on_while_the_posts_of_a_sleeping_machine_are_parked() {
+    let mut scene = Scene::new();
+    let model = scene.tagger(1);
+    scene.run(|w| w.deactivate_model(model.id));
+    for first in (0..2_000).step_by(500) {
+        scene.register(first..first + 500);
+    }
+    scene.run(|w| w.activate_model(model.id, NOW));
+    while scene.run(|w| w.upkeep(NOW)) {}
+    let node = scene.node(1, 1, &[model.id]);
+    scene.run(|w| w.tick(later(40_000)));
+    loop {
+        let tasks = scene.lease(node, model.id, 256).tasks;
+        if tasks.is_empty() {
+            break;
+        }
+        for task in tasks {
+            let failure = source_unavailable(claim(&task.grant));
+            scene.run(|w| w.fail_task(node, &failure, NOW));
+        }
+    }
+    assert_eq!(scene.materialised(model.id).unwrap(), (0, 2_000));
+}
+
+#[test]
+fn a_parked_task_is_tried_at_a_place_that_is_found_meanwhile() {
+    let mut scene = Scene::new();
+    let model = scene.tagger(1);
+    scene.register([1, 2]);
+    let node = scene.node(1, 1, &[model.id]);
+    scene.run(|w| w.tick(later(40_000)));
+    for task in scene.lease(node, model.id, 2).tasks {
+        let failure = source_unavailable(claim(&task.grant));
+        scene.run(|w| w.fail_task(node, &failure, later(40_000)));
+    }
+    assert_eq!(scene.task_counts(model.id).unwrap().parked, 2);
+    let attic = NewWatcher {
+        name: "attic".to_owned(),
+        ..watcher(1)
+    };
+    let now = later(41_000);
+    let root = scene.run(|w| w.register_watcher(&attic, &[folder(RootState::Online)], now))[0].id;
+    let seen = LocationChange::Present(at(root, "copy.png"), sha256(1));
+    let (_, published) = scene.write(|w| w.update_locations(&[seen], now)).unwrap();
+    assert_eq!(published.woken, [model.id]);
+    let tasks = scene.lease(node, model.id, 9).tasks;
+    assert_eq!(tasks.len(), 1, "the other still waits for the den");
+    assert_eq!(
+        scene.sources(tasks[0].post, now).unwrap()[0].watcher,
+        "attic"
+    );
+    scene.reopen();
+    assert_eq!(scene.task_counts(model.id).unwrap().parked, 1);
 }

@@ -2,6 +2,7 @@
 
 use super::super::{Cause, Claim, Command, Holder, Millis, NodeId, Row, RowState};
 use super::history::{Step, World};
+use super::model::{At, Task};
 
 impl World {
     pub(super) fn invent(&mut self) -> Step {
@@ -32,6 +33,7 @@ impl World {
             85..87 => Command::SourceOnline {
                 watcher: 1 + self.dice.below(3) as u32,
             },
+            87..88 if self.dice.one_in(3) => self.source_found(),
             87..88 => Command::SourceOffline {
                 watcher: 1 + self.dice.below(3) as u32,
             },
@@ -66,6 +68,23 @@ impl World {
         }
         // An id is never reused, however a rolled-back offer ends.
         Command::Offer { rows }
+    }
+
+    /// Mostly of a task that waits for another place, now and then of one that does not.
+    fn source_found(&mut self) -> Command {
+        let waits = |task: &&Task| matches!(task.at, At::Parked { .. });
+        let parked: Vec<u64> = self
+            .model
+            .tasks
+            .iter()
+            .filter(waits)
+            .map(|t| t.id)
+            .collect();
+        let all: Vec<u64> = self.model.tasks.iter().map(|task| task.id).collect();
+        match self.dice.pick(&parked).or_else(|| self.dice.pick(&all)) {
+            Some(task) => Command::SourceFound { task },
+            None => Command::Tick { limit: 1 },
+        }
     }
 
     pub(super) fn register(&mut self, at: usize) -> Command {
@@ -287,7 +306,7 @@ impl World {
 
     pub(super) fn wait(&mut self) -> Step {
         let some = self.dice.below(5_000) as Millis;
-        let millis = [some / 5, some, 20_000, 61_000][self.dice.below(4)];
+        let millis = [some / 5, some, 20_000, 61_000, 520_000][self.dice.below(5)];
         self.script
             .push_back(Step::Apply(Command::Tick { limit: 1000 }));
         Step::Wait(millis)

@@ -113,6 +113,13 @@ impl Model {
                 self.online.retain(|online| online != watcher);
                 Reply::Done
             }
+            Command::SourceFound { task } => {
+                let task = self.find(*task);
+                if matches!(task.at, At::Parked { .. }) {
+                    task.at = At::Ready(None);
+                }
+                Reply::Done
+            }
             Command::Offer { rows } => {
                 for row in rows {
                     self.tasks.push(Task {

@@ -211,3 +211,12 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn a_quoted_name_is_sought_as_it_is_stored(name in "[ a-zA-ZÀ-ÿΑ-ωİẞЖж_]{1,30}") {
+        if let Ok(stored) = crate::normalize(&name) {
+            prop_assert_eq!(spelled(&format!("\"{name}\"")), format!("\"{stored}\" order:newest"));
+        }
+    }
+}

@@ -64,7 +64,7 @@ impl Model {
                 return Reply::Failed(Verdict::Parked);
             }
             Cause::Transient(_) if task.attempts < 5 => {
-                let wait = [1_000, 2_000, 4_000, 8_000][usize::from(task.attempts) - 1];
+                let wait = [1_000, 8_000, 64_000, 512_000][usize::from(task.attempts) - 1];
                 task.at = At::BackedOff(now + wait);
                 Verdict::BackedOff
             }
