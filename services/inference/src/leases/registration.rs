@@ -62,14 +62,14 @@ pub(super) fn register_model(model: &Model) -> wire::RegisterModelRequest {
     }
 }
 
-const CATEGORIES: [Category; 7] = [
+/// Categories whose labels become tags from a threshold on. Ratings have none: the highest wins.
+const CATEGORIES: [Category; 6] = [
     Category::General,
     Category::Character,
     Category::Copyright,
     Category::Artist,
     Category::Species,
     Category::Meta,
-    Category::Rating,
 ];
 
 /// A label's category in the contract's words.
