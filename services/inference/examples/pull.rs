@@ -7,12 +7,9 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a table for a person, from the fixtures of the tests"
-)]
-#![expect(
+    clippy::panic,
     dead_code,
-    unreachable_pub,
-    reason = "the fixtures serve more tests than this"
+    reason = "a table for a person, from the fixtures of the tests"
 )]
 
 #[path = "../tests/leases/device.rs"]
@@ -21,6 +18,8 @@ mod device;
 mod media;
 #[path = "../tests/leases/node.rs"]
 mod node;
+#[path = "../tests/leases/served.rs"]
+mod served;
 #[path = "../tests/leases/state.rs"]
 mod state;
 #[path = "../tests/leases/store.rs"]
@@ -33,8 +32,8 @@ use kumo_inference::leases::Run;
 
 use device::{Control, Device};
 use media::{Manner, Media};
+use served::Served;
 use state::State;
-use store::Served;
 
 const BATCH: usize = 32;
 

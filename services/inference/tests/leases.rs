@@ -12,6 +12,8 @@ mod device;
 mod media;
 #[path = "leases/node.rs"]
 mod node;
+#[path = "leases/served.rs"]
+mod served;
 #[path = "leases/state.rs"]
 mod state;
 #[path = "leases/store.rs"]

@@ -58,12 +58,15 @@ pub(super) struct Filled {
     pub(super) tasks: Vec<Task>,
 }
 
+/// A task with its output row, or why it has none.
+type Outcome = (Task, Result<Vec<f32>>);
+
 /// A batch that was run.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) batch: Batch,
-    /// Each task with its output row, or why it has none.
-    pub(super) rows: Vec<(Task, Result<Vec<f32>>)>,
+    /// What came of each task.
+    pub(super) rows: Vec<Outcome>,
     /// Time on the device.
     pub(super) time: Duration,
     /// Nothing at all runs any more, not even a blank picture: the node is at fault, not the
@@ -281,7 +284,7 @@ impl<R: Run> Device<R> {
                 let cancelled = |task| (task, Err(Error::RunCancelled));
                 (tasks.into_iter().map(cancelled).collect(), false)
             }
-            Err(error) => self.isolate(&batch, tasks, error),
+            Err(error) => self.isolate(&batch, tasks, &error),
         };
         Ran {
             batch,
@@ -293,12 +296,7 @@ impl<R: Run> Device<R> {
 
     /// Finds out who is to blame for a batch that failed: one picture must not take the others
     /// with it, and a broken device must not fail the library.
-    fn isolate(
-        &mut self,
-        batch: &Batch,
-        tasks: Vec<Task>,
-        error: Error,
-    ) -> (Vec<(Task, Result<Vec<f32>>)>, bool) {
+    fn isolate(&mut self, batch: &Batch, tasks: Vec<Task>, error: &Error) -> (Vec<Outcome>, bool) {
         tracing::warn!(
             error.reason = error.reason(),
             batch.pictures = tasks.len(),

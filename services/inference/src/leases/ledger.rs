@@ -8,10 +8,13 @@ use tokio::sync::watch;
 
 use super::task::Lease;
 
+/// Tasks by name, and the token of each.
+type Held = HashMap<Arc<str>, (u64, u64)>;
+
 /// The leases held, from the grant until the store has heard the outcome.
 #[derive(Debug, Clone)]
 pub(super) struct Ledger {
-    held: Arc<Mutex<HashMap<Arc<str>, (u64, u64)>>>,
+    held: Arc<Mutex<Held>>,
     count: watch::Sender<usize>,
 }
 
@@ -80,7 +83,7 @@ impl Ledger {
         self.count.subscribe()
     }
 
-    fn change(&self, edit: impl FnOnce(&mut HashMap<Arc<str>, (u64, u64)>)) {
+    fn change(&self, edit: impl FnOnce(&mut Held)) {
         let count = {
             let mut held = self.lock();
             edit(&mut held);
@@ -90,7 +93,7 @@ impl Ledger {
     }
 
     /// The map is whole after every statement, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (u64, u64)>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

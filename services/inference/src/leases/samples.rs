@@ -92,7 +92,7 @@ impl Samples {
                 failure: None,
             });
         }
-        let mut searches = self.from_disk(searches, &found).await;
+        let mut searches = self.look_on_disk(searches, &found).await;
         while !searches.is_empty() {
             let mut calls: BTreeMap<String, Vec<Search>> = BTreeMap::new();
             for mut search in searches {
@@ -107,7 +107,7 @@ impl Samples {
             }
             let calls = calls.into_iter().map(|(address, searches)| {
                 let found = &found;
-                async move { self.from_watcher(&address, searches, found).await }
+                async move { self.ask_watcher(&address, searches, found).await }
             });
             searches = join_all(calls).await.into_iter().flatten().collect();
         }

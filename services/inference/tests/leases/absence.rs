@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::device::Control;
 use crate::media::{Manner, Media};
 use crate::node::{at, eventually, sample, start, start_with};
+use crate::served::Served;
 use crate::state::State;
-use crate::store::Served;
 
 fn patient() -> State {
     State::new(Duration::from_secs(60), Duration::from_millis(200))

@@ -8,8 +8,8 @@ use proto::store::v1::{FailureCause, SampleSource, TaskFailure};
 
 use crate::media::{Manner, Media};
 use crate::node::{at, eventually, sample, start};
+use crate::served::Served;
 use crate::state::State;
-use crate::store::Served;
 
 fn patient() -> State {
     State::new(Duration::from_secs(60), Duration::from_secs(20))

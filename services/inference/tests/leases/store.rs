@@ -1,85 +1,15 @@
-//! The store of these tests: a real server on loopback that can be stopped, connections and all,
-//! and started again at the same address.
+//! The store of these tests: it answers as the real one does, and looks at every word.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use kit::{Code, Fault};
 use proto::store::v1 as wire;
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
-use wire::model_service_server::{ModelService, ModelServiceServer};
-use wire::node_service_server::{NodeService, NodeServiceServer};
-use wire::task_service_server::{TaskService, TaskServiceServer};
+use tonic::{Request, Response, Status};
+use wire::model_service_server::ModelService;
+use wire::node_service_server::NodeService;
+use wire::task_service_server::TaskService;
 
-use crate::media::Media;
 use crate::state::State;
-
-/// A server with a runtime of its own: dropping that cuts every connection, as a kill does.
-pub(crate) struct Served {
-    pub(crate) address: SocketAddr,
-    runtime: Option<Runtime>,
-}
-
-impl Served {
-    pub(crate) fn store(state: &State, address: Option<SocketAddr>) -> Self {
-        let state = state.clone();
-        Self::start(address, move |server| {
-            server
-                .add_service(TaskServiceServer::new(state.clone()))
-                .add_service(NodeServiceServer::new(state.clone()))
-                .add_service(ModelServiceServer::new(state))
-        })
-    }
-
-    pub(crate) fn media(media: &Media) -> Self {
-        let media = media.clone();
-        let service = proto::media::v1::media_service_server::MediaServiceServer::new(media);
-        Self::start(None, move |server| server.add_service(service))
-    }
-
-    fn start(
-        address: Option<SocketAddr>,
-        add: impl FnOnce(&mut Server) -> tonic::transport::server::Router,
-    ) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let wanted = address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
-        // Bound here and not in the runtime, where a test must not block.
-        let listener = std::net::TcpListener::bind(wanted).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = add(&mut Server::builder());
-        let serving = async move {
-            let listener = TcpListener::from_std(listener).unwrap();
-            router
-                .serve_with_incoming(TcpListenerStream::new(listener))
-                .await
-        };
-        runtime.handle().spawn(serving);
-        Self {
-            address,
-            runtime: Some(runtime),
-        }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
 
 /// A refusal with the reason that the real store gives.
 #[derive(Debug, thiserror::Error)]

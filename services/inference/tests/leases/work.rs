@@ -10,8 +10,8 @@ use proto::store::v1::TagResult;
 use crate::device::Control;
 use crate::media::{Manner, Media};
 use crate::node::{at, eventually, found, palette, sample, session, start, start_with};
+use crate::served::Served;
 use crate::state::State;
-use crate::store::Served;
 
 const PICTURES: [&str; 3] = ["sample.jpg", "grey.jpg", "progressive.jpg"];
 

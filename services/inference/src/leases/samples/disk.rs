@@ -10,7 +10,7 @@ use crate::leases::task::{Cause, Failure};
 
 impl Samples {
     /// Finds what it can; gives back the searches that must go on elsewhere.
-    pub(super) async fn from_disk(
+    pub(super) async fn look_on_disk(
         &self,
         searches: Vec<Search>,
         found: &impl Fn(Fetched),

@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 
 impl Samples {
     /// Asks one watcher; gives back the searches that must go on elsewhere.
-    pub(super) async fn from_watcher(
+    pub(super) async fn ask_watcher(
         &self,
         address: &str,
         mut searches: Vec<Search>,
@@ -49,10 +49,9 @@ impl Samples {
             let mut reading = Reading::new(address, part);
             reading
                 .read(stream, |search, bytes| {
-                    match share.split(units(search.bytes())) {
-                        Some(share) => found((search.task, Ok(Sample { bytes, share }))),
-                        None => unreachable!("the share was reserved for all of them"),
-                    }
+                    let share = share.split(units(search.bytes()));
+                    let share = share.expect("the share was reserved for all of them");
+                    found((search.task, Ok(Sample { bytes, share })));
                 })
                 .await;
             rest.extend(reading.left());
