@@ -303,7 +303,7 @@ impl Context {
             listeners: ListenersOnce::new(listener, admin_listener),
             address,
             admin_address,
-            _announced: Some(Arc::new(announced)),
+            _announced: announced.map(Arc::new),
         })
     }
 

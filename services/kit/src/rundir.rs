@@ -1,12 +1,18 @@
 //! Who runs on this machine: `DATA/run/ROLE.json`, so that programs find each other whatever port
-//! was free.
+//! was free. Who holds the lock beside it has the word; a second process of that role on the same
+//! data stays silent.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a running service writes about itself.
@@ -28,7 +34,7 @@ pub struct Announcement {
 #[derive(Debug)]
 pub struct Announced {
     path: PathBuf,
-    incarnation: u64,
+    _lock: File,
 }
 
 impl Announcement {
@@ -39,35 +45,32 @@ impl Announcement {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Writes the announcement, whole or not at all.
+    /// Writes the announcement, whole or not at all; `None` if another process has the word.
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn write(&self, data: &Path) -> io::Result<Announced> {
+    pub fn write(&self, data: &Path) -> io::Result<Option<Announced>> {
         let path = file(data, &self.role);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
+        let lock = File::create(path.with_extension("lock"))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
         let draft = path.with_extension(format!("json.{}", self.pid));
         fs::write(&draft, serde_json::to_vec(self)?)?;
         fs::rename(&draft, &path)?;
-        Ok(Announced {
-            path,
-            incarnation: self.incarnation,
-        })
+        Ok(Some(Announced { path, _lock: lock }))
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        let ours = fs::read(&self.path)
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Announcement>(&text).ok())
-            .is_some_and(|announcement| announcement.incarnation == self.incarnation);
-        if ours {
-            // A stale announcement is harmless: whoever reads it finds nobody answering.
-            let _ = fs::remove_file(&self.path);
-        }
+        // A stale announcement is harmless: whoever reads it finds nobody answering.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -93,17 +96,17 @@ mod tests {
     fn an_announcement_lasts_as_long_as_its_process() {
         let data = tempfile::tempdir().expect("a folder");
         let first = announcement(1).write(data.path()).expect("writes");
-        assert_eq!(
-            Announcement::read(data.path(), "store"),
-            Some(announcement(1))
-        );
+        assert!(first.is_some());
+        let read = || Announcement::read(data.path(), "store");
+        assert_eq!(read(), Some(announcement(1)));
         let second = announcement(2).write(data.path()).expect("writes");
-        drop(first);
-        assert_eq!(
-            Announcement::read(data.path(), "store"),
-            Some(announcement(2))
-        );
+        assert!(second.is_none(), "the first one has the word");
         drop(second);
-        assert_eq!(Announcement::read(data.path(), "store"), None);
+        assert_eq!(read(), Some(announcement(1)));
+        drop(first);
+        assert_eq!(read(), None);
+        let third = announcement(3).write(data.path()).expect("writes");
+        assert!(third.is_some());
+        assert_eq!(read(), Some(announcement(3)));
     }
 }
