@@ -25,6 +25,7 @@ mod state;
 #[path = "../tests/leases/store.rs"]
 mod store;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ async fn main() {
     let state = State::new(Duration::from_secs(60), Duration::from_secs(20));
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
-    let sample = node::sample("sample.jpg");
+    let sample: Arc<[u8]> = node::sample("sample.jpg").into();
     let store = Served::store(&state, None);
     let control = Control::default();
     control.repeats.store(repeats, Ordering::SeqCst);
@@ -62,7 +63,7 @@ async fn main() {
     let begun = Instant::now();
     while added < tasks {
         for _ in 0..tasks.div_ceil(5).min(tasks - added) {
-            state.add(&sample, vec![node::at(&watcher.url())]);
+            state.add(Arc::clone(&sample), vec![node::at(&watcher.url())]);
             added += 1;
         }
         while state.done() < added {

@@ -19,7 +19,7 @@ async fn results_outlive_a_store_that_goes_away_in_mid_batch() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..40 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let address = store.address;
@@ -62,7 +62,7 @@ async fn a_node_waits_for_a_store_that_is_not_there_yet() {
     let state = patient();
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
-    state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+    state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     let store = Served::store(&state, None);
     let (address, url) = (store.address, store.url());
     drop(store);
@@ -88,7 +88,7 @@ async fn an_answer_that_was_lost_makes_nothing_happen_twice() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..24 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     state.lock().lose_answers = 5;
     let store = Served::store(&state, None);
@@ -110,7 +110,7 @@ async fn a_store_that_forgot_the_node_is_told_again() {
     eventually("it is registered", || state.lock().registered.is_some()).await;
     let control = node.control.clone();
     control.hold();
-    state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+    state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     eventually("it runs", || control.waits()).await;
     state.lock().registered = None;
     control.release();
@@ -126,7 +126,7 @@ async fn the_work_of_lost_leases_is_dropped() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..12 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let control = Control::default();

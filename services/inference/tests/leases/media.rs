@@ -49,7 +49,7 @@ impl Media {
     /// The pieces of one sample.
     fn pieces(&self, place: usize, key: &wire::SampleKey) -> Vec<wire::ReadSamplesResponse> {
         let index = usize::from_str_radix(&key.sha256, 16).unwrap();
-        let mut bytes = self.state.entry(index).sample;
+        let mut bytes = self.state.entry(index).sample.to_vec();
         let mut index = u32::try_from(place).unwrap();
         match self.manner {
             Manner::Good => {}

@@ -27,7 +27,7 @@ async fn failures_of(manner: Manner) -> Vec<Option<TaskFailure>> {
     let state = patient();
     let watcher = Served::media(&Media::new(&state, manner));
     for _ in 0..3 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     outcome(&state).await
 }
@@ -93,12 +93,12 @@ async fn a_source_that_is_away_costs_no_attempt() {
     let watcher = Served::media(&Media::new(&state, Manner::Good));
     let gone = watcher.url();
     drop(watcher);
-    state.add(&sample("sample.jpg"), vec![at(&gone)]);
+    state.add(sample("sample.jpg"), vec![at(&gone)]);
     assert_all(&outcome(&state).await, away, "UNREACHABLE");
 
     let state = patient();
-    state.add(&sample("sample.jpg"), Vec::new());
-    state.add(&sample("sample.jpg"), vec![at("no address at all")]);
+    state.add(sample("sample.jpg"), Vec::new());
+    state.add(sample("sample.jpg"), vec![at("no address at all")]);
     let failures = outcome(&state).await;
     assert_all(&failures[..1], away, "NO_SOURCE");
     assert_all(&failures[1..], away, "BAD_ADDRESS");
@@ -130,7 +130,7 @@ async fn the_next_source_is_asked_when_one_is_away_or_wrong() {
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
     for path in [&wrong, &fifo, &folder.path().join("missing.jpg")] {
         let sources = vec![on_disk(path), at(&bad_at.url()), at(&good_at.url())];
-        state.add(&sample("sample.jpg"), sources);
+        state.add(sample("sample.jpg"), sources);
     }
     assert_eq!(outcome(&state).await, [None, None, None]);
     assert_eq!(
@@ -151,7 +151,7 @@ async fn a_sample_on_the_same_disk_is_read_there() {
     std::fs::write(&path, sample("sample.jpg")).unwrap();
     for _ in 0..5 {
         state.add(
-            &sample("sample.jpg"),
+            sample("sample.jpg"),
             vec![on_disk(&path), at(&watcher.url())],
         );
     }
@@ -171,7 +171,7 @@ async fn a_verified_sample_that_is_no_picture_fails_for_good_and_alone() {
         cut,
         sample("grey.jpg"),
     ] {
-        state.add(&bytes, vec![at(&watcher.url())]);
+        state.add(bytes, vec![at(&watcher.url())]);
     }
     let failures = outcome(&state).await;
     assert_eq!((&failures[0], &failures[3]), (&None, &None));
@@ -183,7 +183,7 @@ async fn a_sample_of_absurd_size_is_not_even_fetched() {
     let state = patient();
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
-    state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+    state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     state.lock().tasks[0].byte_size = u32::MAX;
     let failures = outcome(&state).await;
     assert_all(&failures, FailureCause::Permanent, "SAMPLE_TOO_LARGE");

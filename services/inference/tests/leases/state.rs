@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// One task and all that ever happened to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entry {
-    pub(crate) sample: Vec<u8>,
+    pub(crate) sample: Arc<[u8]>,
     pub(crate) sources: Vec<wire::SampleSource>,
     /// What the store believes of the sample; differs from it in tests of wrong bytes.
     pub(crate) byte_size: u32,
@@ -66,13 +66,18 @@ impl State {
     }
 
     /// Adds a task for `sample`; gives its index.
-    pub(crate) fn add(&self, sample: &[u8], sources: Vec<wire::SampleSource>) -> usize {
+    pub(crate) fn add(
+        &self,
+        sample: impl Into<Arc<[u8]>>,
+        sources: Vec<wire::SampleSource>,
+    ) -> usize {
+        let sample = sample.into();
         let mut inner = self.lock();
         inner.tasks.push(Entry {
-            sample: sample.to_vec(),
             sources,
             byte_size: u32::try_from(sample.len()).unwrap(),
-            sha256: kit::hex::encode(&Sha256::digest(sample)),
+            sha256: kit::hex::encode(&Sha256::digest(&sample)),
+            sample,
             ..Entry::default()
         });
         inner.tasks.len() - 1

@@ -42,7 +42,7 @@ async fn every_task_is_done_once_with_the_result_of_its_own_picture() {
     let watcher = Served::media(&media);
     let names: Vec<&str> = PICTURES.into_iter().cycle().take(200).collect();
     for name in &names {
-        state.add(&sample(name), vec![at(&watcher.url())]);
+        state.add(sample(name), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let node = start(&store.url(), 16).await;
@@ -76,7 +76,7 @@ async fn the_next_batch_is_fetched_decoded_and_marked_while_one_runs() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..12 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let control = Control::default();
@@ -121,7 +121,7 @@ async fn a_short_queue_does_not_wait_for_a_full_batch() {
     let node = start(&store.url(), 32).await;
     for done in 1..=3 {
         let begun = std::time::Instant::now();
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
         eventually("one alone is done", || state.done() == done).await;
         assert!(begun.elapsed() < Duration::from_secs(2));
     }
@@ -135,7 +135,7 @@ async fn a_task_that_must_run_alone_does_with_nothing_else_held() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for index in 0..30 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
         state.lock().tasks[index].alone = index % 7 == 3;
     }
     let store = Served::store(&state, None);
@@ -152,7 +152,7 @@ async fn leases_are_renewed_while_a_slow_device_runs() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..8 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let control = Control::default();
@@ -177,7 +177,7 @@ async fn one_picture_that_spoils_a_batch_does_not_take_the_others_with_it() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..8 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let control = Control::default();
@@ -194,7 +194,7 @@ async fn a_device_on_which_nothing_runs_fails_no_task_and_says_so() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..8 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let control = Control::default();
@@ -229,7 +229,7 @@ async fn somebody_who_waits_goes_before_the_queue() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..12 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let control = Control::default();
@@ -274,7 +274,7 @@ async fn a_shutdown_finishes_what_runs_and_gives_the_rest_back() {
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
     for _ in 0..12 {
-        state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     }
     let store = Served::store(&state, None);
     let control = Control::default();
@@ -302,7 +302,7 @@ async fn without_work_for_long_enough_it_leaves() {
     let state = patient();
     let media = Media::new(&state, Manner::Good);
     let watcher = Served::media(&media);
-    state.add(&sample("sample.jpg"), vec![at(&watcher.url())]);
+    state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
     let store = Served::store(&state, None);
     let limit = Some(Duration::from_millis(300));
     let node = start_with(&store.url(), 4, limit, Control::default()).await;
@@ -329,7 +329,7 @@ async fn a_second_process_of_the_same_name_makes_the_first_one_leave() {
     };
     assert_ne!(mine, Some(1));
     // The long poll under way ends with the next task.
-    state.add(b"no picture", Vec::new());
+    state.add(*b"no picture", Vec::new());
     let ended = node.ended().await;
     rival.abort();
     assert!(matches!(ended, Err(Error::Superseded { .. })), "{ended:?}");
