@@ -105,6 +105,7 @@ fn a_watcher_killed_in_mid_scan_goes_on_where_it_was() {
     let _store = machine.start_store();
     let _tagger = machine.start_tagger();
     let store = machine.store();
+    let mut reached = Vec::new();
     for share in [1, 40, 90] {
         let watcher = machine.start_watcher();
         wait::until("the scan is under way", 60, || {
@@ -116,7 +117,9 @@ fn a_watcher_killed_in_mid_scan_goes_on_where_it_was() {
             }
         });
         watcher.kill();
+        reached.push(store.stats().expect("answers").posts);
     }
+    assert!(reached[0] < 150, "no kill hit the scan: {reached:?}");
     let _watcher = machine.start_watcher();
     assert_whole(&machine, 150);
 }

@@ -13,7 +13,18 @@ fn gigantic_png() -> Vec<u8> {
     let mut bytes = png(&solid(8, 8, [1, 2, 3])).expect("encodes");
     bytes[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
     bytes[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
+    let checksum = crc32(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
     bytes
+}
+
+/// The checksum of a PNG chunk, so that the header is believed.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
+        })
+    })
 }
 
 #[test]
@@ -108,6 +119,26 @@ fn a_second_store_on_the_same_data_is_refused() {
         "{said}"
     );
     assert!(machine.store().stats().is_ok(), "the first goes on");
+}
+
+#[test]
+fn senseless_flags_are_refused_before_anything_is_served() {
+    let machine = Machine::new();
+    for (flags, hint) in [
+        (&["--listen", "0.0.0.0:0"][..], "--insecure"),
+        (&["--listen", "nowhere"], "--listen"),
+        (&["--log", "store=nonsense"], "--log"),
+        (&["--no-such-flag"], "--no-such-flag"),
+    ] {
+        let output = machine
+            .command("kumo-store")
+            .args(flags)
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{flags:?}: {said}");
+        assert!(said.contains(hint), "{flags:?}: {said}");
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! What the parser reads, and what it refuses.
+
 use proptest::prelude::*;
 
 use crate::query::{Error, MAX_BYTES, MAX_DEPTH, MAX_TERMS, Problem, Query};
