@@ -54,6 +54,8 @@ const STREAMS: u32 = 256;
 /// How often a silent connection is asked for a sign of life, and how long it may take.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
+/// How long an idle connection may take to say goodbye.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// A handler that was given no deadline ends after this.
 const HANDLER_LIMIT: Duration = Duration::from_secs(120);
 
@@ -172,20 +174,44 @@ impl Context {
             calls: Arc::new(Semaphore::new(self.shared.max_calls as usize)),
             handler_limit: HANDLER_LIMIT,
         };
+        let idle = self.idle(rules.calls.clone());
         let listeners = self.listeners.take().ok_or(Error::AlreadyServing)?;
         let drained = crate::Shutdown::new();
         let main = async {
             let service = wrap(api.routes.routes().prepare(), &rules);
-            let ended = self.listen(service, listeners.main, &self.shutdown).await;
+            let serving = self.listen(service, listeners.main, &self.shutdown);
+            let ended = tokio::select! {
+                ended = serving => ended,
+                () = idle => Ok(()),
+            };
             drained.begin();
             ended
         };
         // Probes are answered until the drain is over: NOT_SERVING is an answer too.
         let service = Routes::new(health).prepare();
         let admin = self.listen(service, listeners.admin, &drained);
+        let admin = async {
+            tokio::select! {
+                ended = admin => ended,
+                () = async { drained.begun().await; tokio::time::sleep(FAREWELL).await } => Ok(()),
+            }
+        };
         let (main, admin) = tokio::join!(main, admin);
         main?;
         Ok(admin?)
+    }
+
+    /// Waits until the shutdown has begun and no call has been in progress for a moment. A peer that
+    /// is frozen never acknowledges the end of its connection; there is nothing to wait for.
+    async fn idle(&self, calls: Arc<Semaphore>) {
+        self.shutdown.begun().await;
+        let every = Duration::from_millis(50);
+        let mut quiet = Duration::ZERO;
+        while quiet < FAREWELL {
+            tokio::time::sleep(every).await;
+            let free = calls.available_permits() >= self.shared.max_calls as usize;
+            quiet = if free { quiet + every } else { Duration::ZERO };
+        }
     }
 
     async fn listen<S>(

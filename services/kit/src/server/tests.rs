@@ -391,6 +391,36 @@ async fn a_shutdown_ends_the_server_when_calls_are_done() {
     assert_eq!(gone.code(), tonic::Code::Unavailable, "{gone:?}");
 }
 
+#[test]
+fn a_frozen_client_does_not_hold_up_the_end() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    };
+    let (server, client) = (
+        runtime(),
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime"),
+    );
+    let cluster = server.block_on(Cluster::start(&[]));
+    let answered = client.block_on(async { cluster.admin().get_stats(GetStatsRequest {}).await });
+    assert!(answered.is_ok());
+    // From here on nobody drives the client: it has a connection, and answers nothing.
+    let begun = Instant::now();
+    cluster.cx.shutdown.begin();
+    server.block_on(cluster.cx.tasks.joined());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn beyond_loopback_needs_insecure() {
     let data = tempfile::tempdir().expect("a folder");
