@@ -14,7 +14,10 @@ fi
 # into the renderer alone: that is what cmake and nasm are for.
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
-need cc gcc
+# A compiler without the C library's headers is there, and links nothing.
+if ! echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null; then
+    missing+=(gcc libc6-dev)
+fi
 need make make
 need cmake cmake
 need nasm nasm
