@@ -20,28 +20,13 @@ pub(crate) struct Resident {
 impl Resident {
     /// Of a live process; `None` once it has ended.
     pub(crate) fn read(pid: u32) -> Option<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let resident = Self::parse(&status);
-        (resident.rss_bytes > 0).then_some(resident)
-    }
-
-    fn parse(status: &str) -> Self {
-        let mut resident = Self::default();
-        for line in status.lines() {
-            let Some((key, value)) = line.split_once(':') else {
-                continue;
-            };
-            let field = match key {
-                "VmRSS" => &mut resident.rss_bytes,
-                "RssAnon" => &mut resident.anonymous_bytes,
-                "RssFile" => &mut resident.file_bytes,
-                "VmHWM" => &mut resident.peak_rss_bytes,
-                _ => continue,
-            };
-            let kib = value.trim().trim_end_matches(" kB").parse::<u64>();
-            *field = kib.unwrap_or(0).saturating_mul(1024);
-        }
-        resident
+        let resident = kit::memory::Resident::of(pid).ok()?;
+        (resident.rss > 0).then_some(Self {
+            rss_bytes: resident.rss,
+            anonymous_bytes: resident.anonymous,
+            file_bytes: resident.file,
+            peak_rss_bytes: resident.peak,
+        })
     }
 
     /// The larger of each figure.
@@ -104,15 +89,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_text_is_read_in_bytes() {
-        let status = "VmHWM:\t  200 kB\nVmRSS:\t  100 kB\nRssAnon:\t 60 kB\nRssFile:\t 40 kB\n";
-        let resident = Resident::parse(status);
-        assert_eq!(
-            (resident.rss_bytes, resident.peak_rss_bytes),
-            (102_400, 204_800)
-        );
-        assert_eq!(resident.plus(resident).anonymous_bytes, 122_880);
-        assert_eq!(resident.max(Resident::default()), resident);
+    fn figures_of_several_processes_are_added_and_compared() {
+        let resident = Resident::read(std::process::id()).expect("this process runs");
+        assert!(resident.rss_bytes > 0 && resident.peak_rss_bytes >= resident.rss_bytes / 2);
+        let twice = resident.plus(resident);
+        assert_eq!(twice.anonymous_bytes, 2 * resident.anonymous_bytes);
+        assert_eq!(resident.max(twice), twice);
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub(crate) fn location_state(state: LocationState) -> &'static str {
         LocationState::Unspecified => "unknown",
         LocationState::Present => "present",
         LocationState::Missing => "missing",
+        LocationState::Moved => "moved",
     }
 }
 

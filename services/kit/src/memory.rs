@@ -1,4 +1,4 @@
-//! Where the memory of this process goes.
+//! Where the memory of a process goes.
 
 use std::{
     fmt, fs, io,
@@ -21,12 +21,20 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// Reads `/proc/self/status`.
+    /// Of this process.
     ///
     /// # Errors
     /// If the kernel does not show it.
     pub fn read() -> io::Result<Self> {
-        fs::read_to_string("/proc/self/status").map(|text| Self::parse(&text))
+        Self::of(std::process::id())
+    }
+
+    /// Of a process of this machine.
+    ///
+    /// # Errors
+    /// If there is none, or the kernel does not show it.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        fs::read_to_string(format!("/proc/{pid}/status")).map(|text| Self::parse(&text))
     }
 
     fn parse(status: &str) -> Self {
