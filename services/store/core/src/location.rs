@@ -71,6 +71,15 @@ pub enum LocationChange {
         /// Path below the root.
         path: Vec<u8>,
     },
+    /// The file was seen to move to another place, which has been told already. Its location goes
+    /// if the post has another that is present; otherwise it becomes missing, as a location never
+    /// goes by absence alone.
+    Moved {
+        /// The root it lay in.
+        root: RootId,
+        /// Path below the root.
+        path: Vec<u8>,
+    },
 }
 
 fn read(row: &Row<'_>) -> Result<Location, Error> {
@@ -144,6 +153,7 @@ impl Write<'_> {
                     }
                 }
                 LocationChange::Missing { root, path } => self.missing(*root, path)?,
+                LocationChange::Moved { root, path } => self.moved(*root, path)?,
             }
         }
         Ok(unknown)
@@ -205,6 +215,19 @@ impl Write<'_> {
                 )?
                 .execute(bound)?;
         }
+        Ok(())
+    }
+
+    fn moved(&mut self, root: RootId, path: &[u8]) -> Result<(), Error> {
+        self.missing(root, path)?;
+        // It is missing for certain. Whether it can be forgotten is decided here and not by whoever
+        // tells: a post must never lose its last location.
+        self.conn
+            .prepare_cached(
+                "DELETE FROM location WHERE root = ?1 AND path = ?2 AND EXISTS (SELECT 1 FROM \
+                 location other WHERE other.post = location.post AND other.state = 1)",
+            )?
+            .execute(params![root, path])?;
         Ok(())
     }
 

@@ -268,10 +268,14 @@ fn location_change(
             root: found.root,
             path: found.path,
         }),
+        Ok(LocationState::Moved) => Ok(location::LocationChange::Moved {
+            root: found.root,
+            path: found.path,
+        }),
         Ok(LocationState::Unspecified) | Err(_) => Err(Error::field(
             format!("{field}.state"),
             &message.state,
-            "LOCATION_STATE_PRESENT or LOCATION_STATE_MISSING",
+            "LOCATION_STATE_PRESENT, LOCATION_STATE_MISSING or LOCATION_STATE_MOVED",
         )),
     }
 }

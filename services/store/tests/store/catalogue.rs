@@ -162,6 +162,7 @@ async fn files_move_and_go_missing_while_posts_stay() {
         change(&path, picture(1).sha256, LocationState::Present)
     }));
     changes.push(change("new.png", picture(2).sha256, LocationState::Present));
+    changes.push(change("copy/0.png", String::new(), LocationState::Moved));
     let request = UpdateLocationsRequest { changes };
     let answer = to
         .locations
@@ -172,7 +173,8 @@ async fn files_move_and_go_missing_while_posts_stay() {
     let now = to.stats().await;
     assert_eq!(
         (now.posts, now.locations_present, now.locations_missing),
-        (1, 301, 1)
+        (1, 300, 1),
+        "what was left for another place leaves no trace"
     );
 
     let bad = change("x", String::new(), LocationState::Unspecified);

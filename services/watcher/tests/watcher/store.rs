@@ -164,6 +164,19 @@ impl State {
         self.heard.entry(path.clone()).or_insert_with(Instant::now);
         self.locations.insert(path, (sha256, true));
     }
+
+    /// Forgets a path if its content is there at another; else it is missing.
+    fn leave(&mut self, path: &Path) {
+        let Some((sha256, _)) = self.locations.get(path).cloned() else {
+            return;
+        };
+        let mut others = self.locations.iter().filter(|(other, _)| *other != path);
+        if others.any(|(_, (content, there))| *there && *content == sha256) {
+            self.locations.remove(path);
+        } else {
+            self.locations.insert(path.clone(), (sha256, false));
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -237,6 +250,7 @@ impl LocationService for Fake {
                         *there = false;
                     }
                 }
+                LocationState::Moved => state.leave(&path),
                 LocationState::Unspecified => return Err(Status::invalid_argument("no state")),
             }
         }

@@ -42,6 +42,97 @@ fn a_moved_file_keeps_its_post_and_its_tags() {
     assert_eq!((root.present, root.missing), (1, 1));
 }
 
+fn left(scene: &Scene, path: &str) -> LocationChange {
+    LocationChange::Moved {
+        root: scene.root,
+        path: path.as_bytes().to_vec(),
+    }
+}
+
+/// Paths of a post and whether they are there.
+fn places(scene: &Scene, post: crate::PostId) -> Vec<(String, LocationState)> {
+    let locations = scene.locations(post, 10).unwrap().into_iter();
+    let text = |path: Vec<u8>| String::from_utf8(path).unwrap();
+    locations.map(|l| (text(l.found.path), l.state)).collect()
+}
+
+#[test]
+fn a_place_that_was_left_for_another_is_forgotten() {
+    let mut scene = Scene::new();
+    let post = scene.register([1])[0].id;
+    let changes = [
+        LocationChange::Present(at(scene.root, "b/1.png"), sha256(1)),
+        left(&scene, "a/1.png"),
+    ];
+    // Twice, as a call that is repeated.
+    for _ in 0..2 {
+        scene.run(|w| w.update_locations(&changes, NOW));
+        let there = ("b/1.png".to_owned(), LocationState::Present);
+        assert_eq!(places(&scene, post), [there]);
+        let root = scene.root(scene.root).unwrap();
+        assert_eq!((root.present, root.missing), (1, 0));
+    }
+}
+
+#[test]
+fn a_place_that_was_missing_is_forgotten_when_its_file_turns_up_elsewhere() {
+    let mut scene = Scene::new();
+    let post = scene.register([1])[0].id;
+    let missing = gone(&scene, "a/1.png");
+    scene.run(|w| w.update_locations(&[missing], NOW));
+    let changes = [
+        LocationChange::Present(at(scene.root, "b/1.png"), sha256(1)),
+        left(&scene, "a/1.png"),
+    ];
+    scene.run(|w| w.update_locations(&changes, NOW));
+    let there = ("b/1.png".to_owned(), LocationState::Present);
+    assert_eq!(places(&scene, post), [there]);
+    let root = scene.root(scene.root).unwrap();
+    assert_eq!((root.present, root.missing), (1, 0));
+}
+
+#[test]
+fn a_move_to_nowhere_that_is_known_leaves_the_place_missing() {
+    let mut scene = Scene::new();
+    let post = scene.register([1, 2])[0].id;
+    // The new place has a content that is no post, an old one is missing itself, and what is
+    // present belongs to another post: none of them stands for the file.
+    let changes = [
+        LocationChange::Present(at(scene.root, "b/1.png"), sha256(1)),
+        gone(&scene, "b/1.png"),
+        LocationChange::Present(at(scene.root, "c/1.png"), sha256(9)),
+        left(&scene, "a/1.png"),
+        left(&scene, "never/seen.png"),
+    ];
+    assert_eq!(scene.run(|w| w.update_locations(&changes, NOW)), [2]);
+    assert_eq!(
+        places(&scene, post),
+        [
+            ("a/1.png".to_owned(), LocationState::Missing),
+            ("b/1.png".to_owned(), LocationState::Missing),
+        ]
+    );
+    assert_eq!(scene.find("").len(), 2);
+    let root = scene.root(scene.root).unwrap();
+    assert_eq!((root.present, root.missing), (1, 2));
+}
+
+#[test]
+fn nothing_of_an_offline_root_has_moved() {
+    let mut scene = Scene::new();
+    let post = scene.register([1])[0].id;
+    let copy = LocationChange::Present(at(scene.root, "b/1.png"), sha256(1));
+    scene.run(|w| w.update_locations(&[copy], NOW));
+    let away = [folder(RootState::Offline)];
+    scene.run(|w| w.register_watcher(&watcher(2), &away, NOW));
+    let change = left(&scene, "a/1.png");
+    let refused = scene
+        .write(|w| w.update_locations(&[change], NOW))
+        .unwrap_err();
+    assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
+    assert_eq!(places(&scene, post).len(), 2);
+}
+
 #[test]
 fn a_post_whose_files_are_all_missing_stays() {
     let mut scene = Scene::new();
