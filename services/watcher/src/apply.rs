@@ -102,6 +102,11 @@ impl Apply {
             return Ok(None);
         }
         let _gate = self.link.changing().await;
+        let (gone, held) = (batch.gone(), batch.held());
+        if !gone.is_empty() || !held.is_empty() {
+            let moves = self.table.ask(move |known| known.moves(&gone, &held));
+            batch.resolve(moves.await?);
+        }
         if batch.send(&self.link).await.is_none() {
             return Ok(None);
         }

@@ -7,6 +7,7 @@
 mod content;
 mod dir;
 mod file;
+mod moved;
 mod root;
 mod table;
 
@@ -22,6 +23,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 pub use content::{Checks, RenditionCheck};
 pub use dir::{DirId, KnownDir};
 pub use file::{Compared, Record, Row, State};
+pub use moved::Moves;
 pub use root::KnownRoot;
 pub use table::Table;
 

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::{
     dirty::End,
-    known::{Checks, Record, Sha256},
+    known::{Checks, Moves, Record, Sha256},
     link::Link,
     place::Place,
     stamp::Stamp,
@@ -38,6 +38,10 @@ pub(super) struct Batch {
 enum Change {
     Held(Place, Stamp, Sha256),
     Missing(Place, Stamp),
+    /// As missing, but its file is at another place that the store knows or is told of before.
+    Moved(Place, Stamp),
+    /// A place that the store takes for missing has moved. There is no work under way on it.
+    Late(Place, Stamp),
 }
 
 impl Batch {
@@ -62,6 +66,49 @@ impl Batch {
     /// Findings in it.
     pub(super) fn len(&self) -> usize {
         self.pictures.len() + self.changes.len() + self.failures.len() + self.ends.len()
+    }
+
+    /// Places that are gone.
+    pub(super) fn gone(&self) -> Vec<Place> {
+        let gone = self.changes.iter().filter_map(|change| match change {
+            Change::Missing(place, _) => Some(place.clone()),
+            Change::Held(..) | Change::Moved(..) | Change::Late(..) => None,
+        });
+        gone.collect()
+    }
+
+    /// Files that are there, and their contents.
+    pub(super) fn held(&self) -> Vec<(Place, Stamp, Sha256)> {
+        let told = self.changes.iter().filter_map(|change| match change {
+            Change::Held(place, stamp, sha256) => Some((place.clone(), *stamp, *sha256)),
+            Change::Missing(..) | Change::Moved(..) | Change::Late(..) => None,
+        });
+        let new = self
+            .pictures
+            .iter()
+            .map(|picture| (picture.place.clone(), picture.stamp, picture.digests.sha256));
+        told.chain(new).collect()
+    }
+
+    /// Makes moves of those that are. `moves.moved` is in the order of [`Batch::gone`].
+    pub(super) fn resolve(&mut self, moves: Moves) {
+        let (mut held, mut left) = (Vec::new(), Vec::new());
+        let mut moved = moves.moved.into_iter();
+        for change in std::mem::take(&mut self.changes) {
+            match change {
+                Change::Missing(place, stamp) if moved.next() == Some(true) => {
+                    left.push(Change::Moved(place, stamp));
+                }
+                Change::Held(..) => held.push(change),
+                Change::Missing(..) | Change::Moved(..) | Change::Late(..) => left.push(change),
+            }
+        }
+        let late = moves.late.into_iter();
+        left.extend(late.map(|(place, stamp)| Change::Late(place, stamp)));
+        // New places first: a post is never without one, and the store forgets an old place only
+        // if it knows the new one.
+        held.append(&mut left);
+        self.changes = held;
     }
 
     /// Tells the store. `None` if the shutdown has begun; then nothing is to be remembered.
@@ -132,7 +179,9 @@ impl Batch {
                     // It stays as it is in the known table, and the next scan tries again.
                     let place = change.place().clone();
                     refused(&place, &status);
-                    self.ends.push((place, End::Dropped));
+                    if !matches!(change, Change::Late(..)) {
+                        self.ends.push((place, End::Dropped));
+                    }
                 }
             }
         }
@@ -140,6 +189,12 @@ impl Batch {
     }
 
     fn updated(&mut self, changes: Vec<Change>, unknown: &[u32]) {
+        // If the store does not know a content, its old place may have become missing instead.
+        let left = if unknown.is_empty() {
+            Record::Moved
+        } else {
+            Record::Missing
+        };
         for (index, change) in (0_u32..).zip(changes) {
             match change {
                 Change::Held(place, stamp, _) if unknown.contains(&index) => {
@@ -150,6 +205,8 @@ impl Batch {
                     self.done(place.clone(), Record::Held(place, stamp, sha256));
                 }
                 Change::Missing(place, _) => self.done(place.clone(), Record::Missing(place)),
+                Change::Moved(place, _) => self.done(place.clone(), left(place)),
+                Change::Late(place, _) => self.records.push(left(place)),
             }
         }
     }
@@ -192,7 +249,10 @@ impl Batch {
 impl Change {
     fn place(&self) -> &Place {
         match self {
-            Self::Held(place, ..) | Self::Missing(place, _) => place,
+            Self::Held(place, ..)
+            | Self::Missing(place, _)
+            | Self::Moved(place, _)
+            | Self::Late(place, _) => place,
         }
     }
 }
@@ -283,6 +343,9 @@ fn location_change(link: &Link, change: &Change) -> LocationChange {
             (place, stamp, hex::encode(sha256), LocationState::Present)
         }
         Change::Missing(place, stamp) => (place, stamp, String::new(), LocationState::Missing),
+        Change::Moved(place, stamp) | Change::Late(place, stamp) => {
+            (place, stamp, String::new(), LocationState::Moved)
+        }
     };
     LocationChange {
         location: Some(link.location(place, stamp)),

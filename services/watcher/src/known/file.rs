@@ -76,6 +76,8 @@ pub enum Record {
     Ignored(Place, Stamp),
     /// The file is gone.
     Missing(Place),
+    /// The file is at another place, and the store has forgotten this one.
+    Moved(Place),
 }
 
 impl Known {
@@ -270,6 +272,13 @@ fn write(db: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
             db.prepare_cached("DELETE FROM file WHERE dir = ?1 AND name = ?2 AND content IS NULL")?
                 .execute(params![dir, name])?;
             db.prepare_cached("UPDATE file SET state = 4 WHERE dir = ?1 AND name = ?2")?
+                .execute(params![dir, name])?;
+            Ok(())
+        }
+        Record::Moved(place) => {
+            let (dir, name) = place.split();
+            let dir = directory(db, place.root, dir)?;
+            db.prepare_cached("DELETE FROM file WHERE dir = ?1 AND name = ?2")?
                 .execute(params![dir, name])?;
             Ok(())
         }

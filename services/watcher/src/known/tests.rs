@@ -102,6 +102,64 @@ fn a_directory_that_is_gone_takes_its_files_along_and_no_others() {
 }
 
 #[test]
+fn only_the_same_inode_with_the_same_content_has_moved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, _) = open(folder.path());
+    let root = known.root(b"/pictures").expect("adds").id;
+    let at = |path: &str| Place::new(root, path.as_bytes());
+    for (path, ino, content) in [
+        ("moved", 1, 1),
+        ("copied", 2, 2),
+        ("reused", 3, 3),
+        ("told", 4, 4),
+        ("b/moved", 1, 1),
+        ("b/copied", 12, 2),
+        ("b/reused", 3, 13),
+    ] {
+        hold(&mut known, root, path, ino, content);
+    }
+    let gone = ["moved", "copied", "reused", "told", "unknown"].map(at);
+    let held = [(at("b/told"), stamp(4), [4; 32])];
+    let moves = known.moves(&gone, &held).expect("asks");
+    assert_eq!(moves.moved, [true, false, false, true, false]);
+    assert_eq!(moves.late, []);
+    // Gone at both places: neither stands for the other.
+    known.mark_absent_at(&at("b/moved")).expect("marks");
+    let moves = known.moves(&gone[..1], &[]).expect("asks");
+    assert_eq!(moves.moved, [false]);
+}
+
+#[test]
+fn a_missing_place_is_left_behind_when_its_file_is_told_of_elsewhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut known, _) = open(folder.path());
+    let root = known.root(b"/pictures").expect("adds").id;
+    let at = |path: &str| Place::new(root, path.as_bytes());
+    for (path, ino) in [("missing", 1), ("there", 1), ("other", 2)] {
+        hold(&mut known, root, path, ino, 1);
+    }
+    known
+        .record(&[Record::Missing(at("missing")), Record::Missing(at("other"))])
+        .expect("records");
+    let told = |path: &str| (at(path), stamp(1), [1; 32]);
+    let late = |known: &mut Known, held: &[(Place, Stamp, Sha256)]| {
+        known.moves(&[], held).expect("asks").late
+    };
+    let left = [(at("missing"), stamp(1))];
+    assert_eq!(late(&mut known, &[told("new")]), left);
+    assert_eq!(late(&mut known, &[told("new"), told("newer")]), left);
+    // It is back itself, or told of already.
+    assert_eq!(late(&mut known, &[told("new"), told("missing")]), []);
+    let gone = [at("missing")];
+    let moves = known.moves(&gone, &[told("new")]).expect("asks");
+    assert_eq!((moves.moved, moves.late), (vec![true], vec![]));
+    known
+        .record(&[Record::Moved(at("missing"))])
+        .expect("records");
+    assert_eq!(late(&mut known, &[told("new")]), []);
+}
+
+#[test]
 fn damage_and_other_versions_are_replaced_and_said() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(open(folder.path()));

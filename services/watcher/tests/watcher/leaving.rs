@@ -38,6 +38,49 @@ async fn a_deleted_directory_takes_its_files_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_original_of_a_copy_is_missing_and_not_moved() {
+    let mut den = Den::new().await;
+    den.place("a.png", 1);
+    den.until("the original", |state| state.present() == ["a.png"])
+        .await;
+    den.until_idle().await;
+    den.stop().await;
+    fs::copy(den.at("a.png"), den.at("b.png")).expect("copies");
+    fs::remove_file(den.at("a.png")).expect("removes");
+    den.start().await;
+    den.until("both", |state| {
+        state.present() == ["b.png"] && state.missing() == ["a.png"]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_told_to_be_missing_is_forgotten_when_its_file_turns_up() {
+    let den = Den::new().await;
+    den.place("a.png", 1);
+    den.until("the first", |state| state.present() == ["a.png"])
+        .await;
+    // Out of sight for a while, so that all the store hears is that it is gone.
+    let aside = den.top.path().join("aside.png");
+    fs::rename(den.at("a.png"), &aside).expect("renames");
+    den.until("that it is missing", |state| state.missing() == ["a.png"])
+        .await;
+    den.until_idle().await;
+    fs::rename(&aside, den.at("b.png")).expect("renames");
+    den.until("the move", |state| {
+        state.present() == ["b.png"] && state.missing().is_empty()
+    })
+    .await;
+    // And the old place is as good as new.
+    fs::rename(den.at("b.png"), den.at("a.png")).expect("renames");
+    den.until("the way back", |state| {
+        state.present() == ["a.png"] && state.locations.len() == 1
+    })
+    .await;
+    assert_eq!(den.store.state().registrations["a.png"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_root_is_away_nothing_becomes_missing() {
     let mut den = Den::new().await;
     for seed in 1..=5 {
