@@ -8,3 +8,4 @@ mod killing;
 mod leasing;
 mod people;
 mod searching;
+mod waiting;
