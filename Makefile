@@ -29,7 +29,7 @@ runtime: preflight ## Fetch the pinned ONNX Runtime library
 	@python3 deploy/runtime/fetch.py
 
 build: preflight ## Build the programs (release)
-	@[ -x $(RELEASE)/kumo ] || echo "Building; the first time this takes about 6 minutes on 2 cores." >&2
+	@[ -x $(RELEASE)/kumo ] || echo "Building; the first time this takes 8 to 12 minutes on 2 cores." >&2
 	@$(CARGO) build --locked --release $(PACKAGES)
 
 demo: preflight ## Make a folder of generated pictures to look at

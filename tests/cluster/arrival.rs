@@ -135,6 +135,16 @@ fn moving_changes_locations_and_never_posts() {
         (6, 6),
         "nothing was tagged again: {stats:?}"
     );
+    // Old places of moved files are forgotten; the removed file alone is missed.
+    wait::until("only one place is missing", 60, || {
+        let stats = store.stats()?;
+        let places = (stats.locations_present, stats.locations_missing);
+        if places == (5, 1) {
+            Ok(())
+        } else {
+            Err(format!("{places:?}"))
+        }
+    });
     drop(store_program);
 }
 
