@@ -105,7 +105,8 @@ fn run(name: &str, confined: bool) -> ExitStatus {
     if confined {
         command.env(CONFINED, "1");
     }
-    command.status().expect("a probe starts")
+    // The log is a pipe, as the pool makes it: no file may grow, so a log file would be fatal.
+    command.output().expect("a probe starts").status
 }
 
 /// 0: the act succeeded; 1: it was refused; anything else is the kernel's doing.
