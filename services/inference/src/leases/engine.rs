@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -266,7 +267,7 @@ impl<R: Run> Device<R> {
         let trace = TraceContext::new_root();
         let linked: Vec<String> = tasks.iter().map(|task| task.trace.trace_id()).collect();
         let started = Instant::now();
-        let outcome = self.run.run(&mut batch);
+        let outcome = self.run_caught(&mut batch);
         let time = started.elapsed();
         tracing::debug!(
             trace_id = trace.trace_id(),
@@ -292,6 +293,13 @@ impl<R: Run> Device<R> {
             time,
             sick,
         }
+    }
+
+    /// A panic is a failed run like any other: without this thread, nobody would ever hear what
+    /// became of its tasks. What the panic left of the session shows in the runs that follow.
+    fn run_caught(&mut self, batch: &mut Batch) -> Result<Outputs> {
+        catch_unwind(AssertUnwindSafe(|| self.run.run(batch)))
+            .unwrap_or_else(|_| Err(Error::run("the run panicked")))
     }
 
     /// Finds out who is to blame for a batch that failed: one picture must not take the others
@@ -322,7 +330,7 @@ impl<R: Run> Device<R> {
             slot.copy_from_slice(row);
             Ok::<_, Error>(())
         });
-        let outcome = self.run.run(&mut single);
+        let outcome = self.run_caught(&mut single);
         self.single = Some(single);
         Ok(outcome?.row(0).unwrap_or_default().to_vec())
     }

@@ -154,13 +154,21 @@ impl Link {
         if let Some(model) = self.standing().model.clone() {
             return Ok(model);
         }
-        let model = self.store.register(&self.registration).await?;
+        let registered = self.store.register(&self.registration).await;
+        let model = registered.inspect_err(|status| self.turned_away(status))?;
         tracing::info!(model, "registered with the store");
         self.condition.ready();
         let mut standing = self.standing();
         standing.model = Some(model.clone());
         standing.since = Some(Instant::now());
         Ok(model)
+    }
+
+    /// A process that is refused even when it registers was replaced for good.
+    fn turned_away(&self, status: &Status) {
+        if kit::code::reason(status).as_deref() == Some("STALE_INCARNATION") {
+            self.standing().rivals = RIVALS;
+        }
     }
 
     /// After a call that failed, the store may be another process that does not know us.

@@ -152,7 +152,8 @@ impl Pull {
                     }
                 }
                 Some(event) = self.events.1.recv() => self.event(event),
-                Some(ran) = self.parts.ran.recv() => self.ran(ran),
+                // It never ends while the thread of the device lives.
+                ran = self.parts.ran.recv() => self.ran(ran.ok_or(Error::ModelBroken)?),
                 (filled, mine) = maybe(&mut self.marking) => {
                     self.marking = None;
                     self.marked(filled, mine);

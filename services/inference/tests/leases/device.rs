@@ -14,6 +14,8 @@ pub(crate) struct Control {
     pub(crate) broken: Arc<AtomicBool>,
     /// Batches larger than one fail, as with one bad picture among others.
     pub(crate) spoiled: Arc<AtomicBool>,
+    /// Batches larger than one panic.
+    pub(crate) panics: Arc<AtomicBool>,
     /// Runs each batch so many times more, as a larger model would.
     pub(crate) repeats: Arc<AtomicUsize>,
     pub(crate) runs: Arc<AtomicUsize>,
@@ -62,6 +64,8 @@ impl Run for Device {
         drop(held);
         self.control.runs.fetch_add(1, Ordering::SeqCst);
         self.control.sizes.lock().unwrap().push(batch.len());
+        let panics = self.control.panics.load(Ordering::SeqCst) && batch.len() > 1;
+        assert!(!panics, "the test wants a panic");
         let spoiled = self.control.spoiled.load(Ordering::SeqCst) && batch.len() > 1;
         if spoiled || self.control.broken.load(Ordering::SeqCst) {
             return Err(Error::NotFinite {

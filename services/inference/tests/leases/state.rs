@@ -31,6 +31,8 @@ pub(crate) struct Entry {
 pub(crate) struct Inner {
     pub(crate) tasks: Vec<Entry>,
     pub(crate) registered: Option<u64>,
+    /// An incarnation that was replaced and may not come back.
+    pub(crate) retired: Option<u64>,
     pub(crate) registrations: u32,
     pub(crate) renewals: u32,
     pub(crate) completions: u32,

@@ -309,6 +309,9 @@ impl NodeService for State {
         {
             inner.violation(format!("a strange node: {request:?}"));
         }
+        if inner.retired == Some(request.incarnation) {
+            return refuse("STALE_INCARNATION");
+        }
         inner.registered = Some(request.incarnation);
         inner.registrations += 1;
         Ok(Response::new(wire::RegisterNodeResponse { suspects: 0 }))

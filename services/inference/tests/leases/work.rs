@@ -334,3 +334,36 @@ async fn a_second_process_of_the_same_name_makes_the_first_one_leave() {
     rival.abort();
     assert!(matches!(ended, Err(Error::Superseded { .. })), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_replaced_once_and_may_not_come_back_leaves() {
+    let state = patient();
+    let store = Served::store(&state, None);
+    let node = start(&store.url(), 4).await;
+    eventually("it is registered", || state.lock().registered.is_some()).await;
+    {
+        let mut inner = state.lock();
+        inner.retired = inner.registered.replace(1);
+    }
+    // The long poll under way ends with the next task.
+    state.add(*b"no picture", Vec::new());
+    let ended = node.ended().await;
+    assert!(matches!(ended, Err(Error::Superseded { .. })), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_over_one_batch_ends_neither_the_device_nor_the_other_pictures() {
+    let state = patient();
+    let media = Media::new(&state, Manner::Good);
+    let watcher = Served::media(&media);
+    for _ in 0..8 {
+        state.add(sample("sample.jpg"), vec![at(&watcher.url())]);
+    }
+    let store = Served::store(&state, None);
+    let control = Control::default();
+    control.panics.store(true, Ordering::SeqCst);
+    let node = start_with(&store.url(), 4, None, control).await;
+    eventually("all is done, one by one", || state.done() == 8).await;
+    node.stop().await.unwrap();
+    state.assert_clean();
+}

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt};
 use kit::client::{Channel, Peer};
 use proto::media::v1::media_service_client::MediaServiceClient;
 use proto::media::v1::{ReadSamplesRequest, ReadSamplesResponse, SampleKey};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Status, Streaming};
 
 use super::{Fetched, MOST_PEERS, Sample, Samples, Search, UNIT, portion, units};
@@ -15,6 +16,8 @@ use crate::leases::task::{Cause, Failure};
 const MOST_IN_CALL: usize = 256;
 /// A stream from which nothing comes for so long is given up.
 const SILENCE: Duration = Duration::from_secs(15);
+/// A sample that takes so long to come is given up: its source must not hold up the others.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Samples {
     /// Asks one watcher; gives back the searches that must go on elsewhere.
@@ -101,6 +104,11 @@ struct Reading<'a> {
     searches: Vec<Option<Search>>,
     /// The sample that is coming, and its bytes so far.
     coming: Option<(usize, Vec<u8>)>,
+    /// The first place that was not answered: samples come in the order asked, and each once, so
+    /// that a stream ends however its sender behaves.
+    next: usize,
+    /// How long one sample may take.
+    patience: Duration,
 }
 
 impl<'a> Reading<'a> {
@@ -109,22 +117,32 @@ impl<'a> Reading<'a> {
             address,
             searches: searches.into_iter().map(Some).collect(),
             coming: None,
+            next: 0,
+            patience: PATIENCE,
         }
     }
 
     /// Reads to the end, or to the first sign that this watcher is not to be trusted.
     async fn read(
         &mut self,
-        mut stream: Streaming<ReadSamplesResponse>,
+        mut stream: impl Stream<Item = Result<ReadSamplesResponse, Status>> + Unpin,
         mut found: impl FnMut(Search, Vec<u8>),
     ) {
+        let (mut since, mut place) = (Instant::now(), 0);
         loop {
-            let failure = match timeout(SILENCE, stream.message()).await {
-                Ok(Ok(Some(piece))) => match self.take(&piece, &mut found) {
-                    Ok(()) => continue,
+            if place != self.next {
+                (since, place) = (Instant::now(), self.next);
+            }
+            let deadline = since + self.patience;
+            let silence = Instant::now() + SILENCE;
+            let failure = match timeout_at(deadline.min(silence), stream.next()).await {
+                Ok(Some(Ok(piece))) => match self.take(&piece, &mut found) {
+                    // Whoever always has something to say is never silent.
+                    Ok(()) if Instant::now() < deadline || place != self.next => continue,
+                    Ok(()) => slow(self.address, self.patience),
                     Err(failure) => failure,
                 },
-                Ok(Ok(None)) => {
+                Ok(None) => {
                     let message = format!("{} ended its stream early", self.address);
                     let cut = Failure::new(Cause::SourceUnavailable, "STREAM_CUT", message);
                     for search in self.searches.iter_mut().flatten() {
@@ -132,7 +150,8 @@ impl<'a> Reading<'a> {
                     }
                     return;
                 }
-                Ok(Err(status)) => refused(self.address, &status),
+                Ok(Some(Err(status))) => refused(self.address, &status),
+                Err(_) if deadline < silence => slow(self.address, self.patience),
                 Err(_) => silent(self.address),
             };
             for search in self.searches.iter_mut().flatten() {
@@ -162,6 +181,14 @@ impl<'a> Reading<'a> {
         let Some(search) = place else {
             return Err(nonsense());
         };
+        let another = self.coming.as_ref().is_some_and(|(of, _)| *of != index);
+        let says_something = !piece.data.is_empty() || piece.last || !piece.error.is_empty();
+        if index < self.next || another || !says_something {
+            return Err(nonsense());
+        }
+        if piece.last || !piece.error.is_empty() {
+            self.next = index + 1;
+        }
         if !piece.error.is_empty() {
             let reason = reason_code(&piece.error);
             let message = format!("{} cannot serve the sample: {reason}", self.address);
@@ -170,11 +197,7 @@ impl<'a> Reading<'a> {
             return Ok(());
         }
         let fresh = || (index, Vec::with_capacity(search.bytes()));
-        let mut coming = self
-            .coming
-            .take()
-            .filter(|(of, _)| *of == index)
-            .unwrap_or_else(fresh);
+        let mut coming = self.coming.take().unwrap_or_else(fresh);
         if coming.1.len() + piece.data.len() > search.bytes() {
             let failure = search.verify(&[], self.address);
             let message = format!("{} sent more than the sample's length", self.address);
@@ -205,7 +228,7 @@ impl<'a> Reading<'a> {
 /// The reason code that a watcher gave, if it is one.
 fn reason_code(text: &str) -> &str {
     let allowed = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    if text.len() <= 63 && text.bytes().all(allowed) {
+    if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
         text
     } else {
         "SAMPLE_REFUSED"
@@ -215,10 +238,18 @@ fn reason_code(text: &str) -> &str {
 fn refused(address: &str, status: &Status) -> Failure {
     let reason = kit::code::reason(status).unwrap_or_else(|| "SOURCE_REFUSES".to_owned());
     let message = format!("{address}: {}", status.message());
-    Failure::new(Cause::SourceUnavailable, reason, message)
+    Failure::new(Cause::SourceUnavailable, reason_code(&reason), message)
 }
 
 fn silent(address: &str) -> Failure {
     let message = format!("{address} said nothing for {} s", SILENCE.as_secs());
     Failure::new(Cause::SourceUnavailable, "SOURCE_SILENT", message)
 }
+
+fn slow(address: &str, patience: Duration) -> Failure {
+    let message = format!("{address} took more than {patience:?} for one sample");
+    Failure::new(Cause::SourceUnavailable, "SOURCE_SLOW", message)
+}
+
+#[cfg(test)]
+mod tests;
