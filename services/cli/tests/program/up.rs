@@ -24,8 +24,7 @@ use tempfile::TempDir;
 use crate::fake::{Fake, Said, data, kumo};
 
 /// What each child does once it has announced itself.
-const SERVE: &str = "trap 'kill $!; echo end $role >>$base/journal; rm -f $announced; exit 0' TERM
-sleep 600 & wait";
+const SERVE: &str = "sleep 600 & wait";
 
 struct Stage {
     base: TempDir,
@@ -61,6 +60,8 @@ impl Stage {
             r#"#!/bin/sh
 base={base}; data={data}; role={role}; announced=$data/run/$role.json
 case "$*" in *--register-only*) echo register >>$base/journal; exit 0;; esac
+# Before it is known to have started: whoever reads that may stop it at once.
+trap 'kill $! 2>/dev/null; echo end $role >>$base/journal; rm -f $announced; exit 0' TERM
 echo start $role >>$base/journal
 printf '{{"role":"%s","address":"{store}","admin_address":"{store}","pid":%s,"incarnation":77}}' \
   $role $$ >$announced.new
