@@ -66,6 +66,7 @@ pub(super) fn start(
         .stderr(Stdio::piped())
         // A group of its own: Ctrl-C is for `kumo` alone, which ends its children in order.
         .process_group(0);
+    let before = Announcement::read(&around.data, role.name());
     let mut child = command.spawn()?;
     let pid = child.id().unwrap_or_default();
     let stderr = child.stderr.take();
@@ -74,6 +75,7 @@ pub(super) fn start(
         role,
         pid,
         data: around.data.clone(),
+        before,
         events: around.events.clone(),
         signals: received,
         log: Arc::new(Mutex::new(log)),
@@ -86,6 +88,8 @@ struct Life {
     role: Role,
     pid: u32,
     data: PathBuf,
+    /// What somebody of this role had announced before.
+    before: Option<Announcement>,
     events: mpsc::Sender<Event>,
     signals: mpsc::Receiver<Signal>,
     log: Arc<Mutex<Log>>,
@@ -95,7 +99,7 @@ impl Life {
     async fn live(mut self, mut child: Child, stderr: Option<ChildStderr>) {
         let words = listen(stderr, self.log.clone());
         tokio::pin!(words);
-        let announced = announcement(self.data.clone(), self.role, self.pid);
+        let announced = announcement(self.data.clone(), self.role, self.pid, self.before.take());
         tokio::pin!(announced);
         let (mut is_announced, mut is_silent) = (false, false);
         let exit = loop {
@@ -187,16 +191,56 @@ fn lock(log: &Mutex<Log>) -> std::sync::MutexGuard<'_, Log> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits for the announcement of this very child; one of an earlier start may lie there.
-async fn announcement(data: PathBuf, role: Role, pid: u32) -> Announcement {
+/// Waits for the announcement of this very child. One of an earlier start may lie there, and even
+/// under the same process id: in a container each start counts from 1 again.
+async fn announcement(
+    data: PathBuf,
+    role: Role,
+    pid: u32,
+    before: Option<Announcement>,
+) -> Announcement {
     if role == Role::Registrar {
         // It listens nowhere.
         return std::future::pending().await;
     }
     loop {
         match Announcement::read(&data, role.name()) {
-            Some(found) if found.pid == pid => return found,
+            Some(found) if found.pid == pid && before.as_ref() != Some(&found) => return found,
             Some(_) | None => tokio::time::sleep(LOOK).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_announcement_of_an_earlier_start_with_the_same_number_is_not_taken() {
+        let data = tempfile::tempdir().expect("a folder");
+        let announce = |incarnation| Announcement {
+            role: "store".to_owned(),
+            address: ([127, 0, 0, 1], 7801).into(),
+            admin_address: ([127, 0, 0, 1], 7901).into(),
+            pid: 7,
+            incarnation,
+        };
+        let folder = data.path().join("run");
+        std::fs::create_dir(&folder).expect("makes");
+        let write = |found: &Announcement| {
+            let text = serde_json::to_vec(found).expect("is JSON");
+            std::fs::write(folder.join("store.json"), text).expect("writes");
+        };
+        write(&announce(1));
+        let before = Announcement::read(data.path(), "store");
+        assert_eq!(before, Some(announce(1)));
+        let data = data.path().to_owned();
+        let found = announcement(data, Role::Store, 7, before);
+        tokio::pin!(found);
+        let early = tokio::time::timeout(4 * LOOK, &mut found).await;
+        assert!(early.is_err(), "nobody listens there any more");
+        write(&announce(2));
+        let found = tokio::time::timeout(Duration::from_secs(10), found).await;
+        assert_eq!(found.ok(), Some(announce(2)));
     }
 }

@@ -316,6 +316,10 @@ impl<'a> Cluster<'a> {
     fn ended(&mut self, role: Role, exit: Exit, ending: Ending) {
         self.children.remove(&role);
         self.inputs.push_back(Input::Ended(role, exit));
+        if role == Role::Registrar && exit == Exit::Clean {
+            self.view.model_known(Instant::now());
+            self.ring();
+        }
         if role == Role::Watcher {
             self.view.lost_files();
             self.watcher.send_replace(None);

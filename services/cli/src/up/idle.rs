@@ -9,6 +9,8 @@ use proto::{media::v1::WatchProgressResponse, store::v1::GetStatsResponse};
 pub(super) struct View {
     files: Option<(Instant, WatchProgressResponse)>,
     stats: Option<(Instant, GetStatsResponse)>,
+    /// When the model became known: then posts that were done before want results.
+    known_at: Option<Instant>,
     /// Files registered by watchers that have ended since.
     registered_before: u64,
 }
@@ -39,6 +41,11 @@ impl View {
         self.stats = Some((asked, stats));
     }
 
+    /// The store knows the model now; figures asked for before are too old to prove anything.
+    pub(super) fn model_known(&mut self, now: Instant) {
+        self.known_at = Some(now);
+    }
+
     /// What the watcher is doing.
     pub(super) fn files(&self) -> Option<&WatchProgressResponse> {
         self.files.as_ref().map(|(_, files)| files)
@@ -55,7 +62,7 @@ impl View {
         match (&self.files, &self.stats) {
             (Some((seen, files)), Some((asked, _))) => {
                 let done = files.first_scan_done && !files.scanning && files.pending == 0;
-                done && asked >= seen
+                done && asked >= seen && self.known_at.is_none_or(|at| *asked >= at)
             }
             _ => false,
         }
@@ -142,6 +149,25 @@ mod tests {
         view.lost_files();
         assert!(!view.is_idle());
         assert_eq!(view.registered(), 3, "what was done stays done");
+    }
+
+    #[test]
+    fn figures_older_than_the_model_prove_nothing() {
+        let now = Instant::now();
+        let mut view = view(scanned(), GetStatsResponse::default());
+        assert!(view.is_idle());
+        let known = now + Duration::from_millis(1);
+        view.model_known(known);
+        assert!(!view.is_idle(), "posts without a model count as done");
+        let backfill_left = 3;
+        let stats = GetStatsResponse {
+            backfill_left,
+            ..GetStatsResponse::default()
+        };
+        view.saw_stats(stats, known);
+        assert!(!view.is_idle());
+        view.saw_stats(GetStatsResponse::default(), known);
+        assert!(view.is_idle());
     }
 
     #[test]

@@ -253,7 +253,8 @@ impl Supervisor {
             (_, Exit::Killed) => member.refusals = 0,
         }
         let wait = LONGEST_WAIT.min(FIRST_WAIT * 2u32.saturating_pow(member.deaths.min(16)));
-        member.deaths += u32::from(exit != Exit::Clean);
+        // Leaving in order again and again, though wanted, costs as much as dying does.
+        member.deaths += 1;
         member.phase = Phase::Waits { until: now + wait };
         let essential = matches!(role, Role::Store | Role::Watcher);
         if let (Role::Tagger, Some(incarnation)) = (role, incarnation)

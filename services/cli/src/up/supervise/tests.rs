@@ -124,6 +124,21 @@ fn the_wait_doubles_to_half_a_minute_and_is_short_again_after_a_healthy_minute()
 }
 
 #[test]
+fn who_leaves_in_order_again_and_again_though_wanted_is_waited_for_longer_and_longer() {
+    let mut story = Story::at_work();
+    let mut starts = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(story.step(Input::Ended(Role::Tagger, Exit::Clean)), []);
+        let again = story.supervisor.starts_again(Role::Tagger);
+        let again = again.expect("it is started again");
+        starts.push(again.duration_since(story.now).as_secs_f64());
+        story.now = again;
+        assert_eq!(story.step(Input::Tick), [Action::Start(Role::Tagger)]);
+    }
+    assert_eq!(starts, [0.5, 1.0, 2.0, 4.0]);
+}
+
+#[test]
 fn only_a_tagger_that_died_by_itself_is_reported() {
     let mut story = Story::at_work();
     assert_eq!(
