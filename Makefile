@@ -47,7 +47,7 @@ clippy: preflight
 # which their own package does not build.
 tests: preflight runtime
 	$(CARGO) build --locked --workspace --all-targets
-	$(CARGO) $(TEST_RUN) --locked --workspace
+	$(CARGO) $(TEST_RUN) --locked --workspace --no-fail-fast
 	$(if $(NEXTEST),$(CARGO) test --locked --workspace --doc --quiet)
 
 bench: build runtime ## Run a bench on the release programs: make bench NAME=thousand [COUNT=1000]
