@@ -73,6 +73,15 @@ pub enum Error {
     Thread(#[from] io::Error),
 }
 
+impl Error {
+    /// Whether there was no room to write. Nothing was changed then.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
+
 /// How the table was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {

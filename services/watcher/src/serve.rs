@@ -56,7 +56,12 @@ struct House {
 /// If the watcher cannot start, or a part of it cannot go on.
 pub async fn serve(config: Config, cx: Context) -> Result<(), Error> {
     let checked = roots::check(&config.roots, cx.data())?;
-    let (table, found) = Table::open(cx.data().join("watcher")).await?;
+    let (table, found) = Table::open(
+        cx.data().join("watcher"),
+        cx.health.condition("known"),
+        cx.shutdown.clone(),
+    )
+    .await?;
     match found {
         Found::Kept => {}
         Found::Absent => {
