@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, statx},
     io::Errno,
 };
 
@@ -22,7 +22,7 @@ use crate::stamp::{Kind, Stamp};
 #[derive(Debug)]
 pub struct Base {
     fd: OwnedFd,
-    stamp: Stamp,
+    identity: (u64, u64),
 }
 
 impl Base {
@@ -34,13 +34,38 @@ impl Base {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
         let stamp = Stamp::of(&rustix::fs::fstat(&fd)?);
-        Ok(Self { fd, stamp })
+        let identity = (stamp.dev, stamp.ino ^ born(&fd));
+        Ok(Self { fd, identity })
     }
 
-    /// Device and inode of the root's directory.
+    /// Device of the root's directory, and a number made of its inode and time of birth. Device
+    /// and inode alone are the same for two sticks plugged in one after the other, or for a
+    /// directory that was removed and made again.
     #[must_use]
     pub fn identity(&self) -> (u64, u64) {
-        (self.stamp.dev, self.stamp.ino)
+        self.identity
+    }
+
+    /// Whether a file that lay on device `dev` and is not found at `path` any more is gone, and
+    /// not merely out of sight because a disk mounted below the root is away, or hides it.
+    /// `dev` 0: not known.
+    #[must_use]
+    pub fn would_show(&self, path: &[u8], dev: u64) -> bool {
+        dev == 0 || self.device_above(path) == Some(dev)
+    }
+
+    /// Device of the lowest directory above `path` that is there; `None` if that cannot be told.
+    fn device_above(&self, path: &[u8]) -> Option<u64> {
+        let mut above = path;
+        while let Some(slash) = above.iter().rposition(|&byte| byte == b'/') {
+            above = &above[..slash];
+            match self.stat(above) {
+                Ok((Kind::Directory, stamp)) => return Some(stamp.dev),
+                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(self.identity.0)
     }
 
     /// Opens a file for reading. A pipe in its place does not block; it must be told apart by
@@ -136,6 +161,17 @@ impl Base {
     }
 }
 
+/// Time of birth as one number; 0 where the file system or kernel does not tell.
+fn born(fd: &OwnedFd) -> u64 {
+    let told = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME);
+    told.ok()
+        .filter(|told| StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::BTIME))
+        .map_or(0, |told| {
+            let seconds = told.stx_btime.tv_sec.cast_unsigned();
+            (seconds << 30) ^ u64::from(told.stx_btime.tv_nsec)
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::symlink};
@@ -182,6 +218,41 @@ mod tests {
         let file = base.file(b"a.jpg").expect("opens at once");
         assert!(!file.metadata().expect("stats").is_file());
         assert_eq!(base.stat(b"a.jpg").map(|(kind, _)| kind), Ok(Kind::Other));
+    }
+
+    #[test]
+    fn a_directory_made_again_is_another_one_even_if_its_inode_is_used_again() {
+        let top = tempfile::tempdir().expect("makes a folder");
+        let path = top.path().join("root");
+        let identity = || {
+            fs::create_dir(&path).expect("makes");
+            let identity = Base::open(&path).expect("opens").identity();
+            fs::remove_dir(&path).expect("removes");
+            identity
+        };
+        let mut seen: Vec<_> = (0..8)
+            .map(|_| {
+                // File systems' clocks tick slowly.
+                std::thread::sleep(std::time::Duration::from_millis(12));
+                identity()
+            })
+            .collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 8, "{seen:?}");
+    }
+
+    #[test]
+    fn a_file_would_show_only_where_its_device_is() {
+        let root = tempfile::tempdir().expect("makes a folder");
+        fs::create_dir(root.path().join("a")).expect("makes");
+        let base = Base::open(root.path()).expect("opens");
+        let (here, _) = base.identity();
+        for path in [b"x".as_slice(), b"a/x", b"a/b/c/x"] {
+            assert!(base.would_show(path, here));
+            assert!(base.would_show(path, 0), "not known where it lay");
+            assert!(!base.would_show(path, here + 1), "on a disk that is away");
+        }
     }
 
     #[test]

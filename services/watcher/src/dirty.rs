@@ -31,7 +31,8 @@ pub enum End {
     },
     /// The store does not know its content: read the file, whatever is known of it.
     ReadAgain(Stamp),
-    /// Its root is away; the scan at its return will find it.
+    /// Nothing came of it now: its root is not watched any more, or the store refuses it. The next
+    /// scan tries again.
     Dropped,
 }
 

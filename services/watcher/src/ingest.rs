@@ -25,7 +25,8 @@ use crate::{
     place::Place,
     plan::{AfterReading, after_reading},
     renditions::{Kind, Renditions},
-    work::{Failure, Finding, Job, Picture},
+    stamp::Stamp,
+    work::{Failure, Finding, Job, Picture, UNREADABLE},
 };
 use read::{Content, Outcome};
 
@@ -120,7 +121,11 @@ impl Ingest {
                 return Ok(Told::Watch(End::Changed { stamp, tries }));
             }
             Outcome::Gone => return Ok(Told::Watch(End::Done)),
-            Outcome::Away => return Ok(Told::Watch(End::Dropped)),
+            // Perhaps only for a moment: whether it is gone, another look tells.
+            Outcome::Away => {
+                let (stamp, tries) = (Stamp::default(), job.tries);
+                return Ok(Told::Watch(End::Changed { stamp, tries }));
+            }
         };
         let stamp = content.stamp;
         let sha256 = content.digests.sha256;
@@ -281,14 +286,14 @@ pub fn write_both(
 
 fn reason_code(error: &renderer::Error) -> &'static str {
     match error {
-        renderer::Error::Source(_) => "UNREADABLE",
+        renderer::Error::Source(_) => UNREADABLE,
         other => other.code(),
     }
 }
 
 fn failed(
     place: &Place,
-    stamp: crate::stamp::Stamp,
+    stamp: Stamp,
     reason: &'static str,
     message: String,
     sha256: Option<[u8; 32]>,

@@ -57,7 +57,7 @@ pub enum Error {
 /// Whether a root can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
-    /// It is there; device and inode of its directory.
+    /// It is there; see [`Base::identity`].
     Online((u64, u64)),
     /// It is not, and why.
     Offline(String),

@@ -9,6 +9,9 @@ use crate::{
     stamp::Stamp,
 };
 
+/// Reason code of a file that the system will not let us read, now.
+pub const UNREADABLE: &str = "UNREADABLE";
+
 /// A file to be read.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -85,6 +88,20 @@ pub struct Failure {
     pub sha256: Option<Sha256>,
 }
 
+impl Failure {
+    /// The marks by which to leave the file alone until it changes. A file that could not be read
+    /// has none: a disk or a server that failed may be well again without any mark of the file
+    /// being another one, so the next scan tries again.
+    #[must_use]
+    pub fn remembered(&self) -> Stamp {
+        if self.reason == UNREADABLE {
+            Stamp::default()
+        } else {
+            self.stamp
+        }
+    }
+}
+
 impl Finding {
     /// The place it is about.
     #[must_use]
@@ -97,5 +114,31 @@ impl Finding {
             | Self::Missing(place, _)
             | Self::Ignored(place, _) => place,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::RootId;
+
+    #[test]
+    fn a_file_that_could_not_be_read_is_tried_by_the_next_scan_and_a_broken_one_is_not() {
+        let stamp = Stamp {
+            ino: 7,
+            ..Stamp::remembered(1, 2)
+        };
+        let remembered = |reason| {
+            let failure = Failure {
+                place: Place::new(RootId(1), b"a.png".as_slice()),
+                stamp,
+                reason,
+                message: String::new(),
+                sha256: None,
+            };
+            failure.remembered()
+        };
+        assert_ne!(remembered(UNREADABLE), stamp);
+        assert_eq!(remembered("EMPTY_FILE"), stamp);
     }
 }

@@ -234,7 +234,7 @@ impl Batch {
             match answer {
                 Ok(()) => {
                     self.failed += 1;
-                    self.done(place.clone(), Record::Failed(place, failure.stamp));
+                    self.done(place.clone(), Record::Failed(place, failure.remembered()));
                 }
                 Err(status) => {
                     refused(&place, &status);

@@ -11,6 +11,7 @@ use crate::{
     place::Place,
     roots::Root,
     stamp::{Kind, Stamp},
+    work::UNREADABLE,
 };
 
 /// What came of reading a file.
@@ -46,7 +47,7 @@ pub(super) fn read(root: &Root, place: &Place, largest: u64) -> Outcome {
         return Outcome::Away;
     };
     let unreadable = |stamp, error: &dyn std::fmt::Display| {
-        Outcome::Refused(stamp, "UNREADABLE", format!("cannot be read: {error}"))
+        Outcome::Refused(stamp, UNREADABLE, format!("cannot be read: {error}"))
     };
     let file = match base.file(&place.path) {
         Ok(file) => Arc::new(file),

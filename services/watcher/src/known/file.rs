@@ -205,6 +205,28 @@ impl Known {
         })
     }
 
+    /// Takes back that files are gone: they are there, or it cannot be told.
+    ///
+    /// # Errors
+    /// If the table cannot be used.
+    pub fn unmark_absent(&mut self, places: &[Place]) -> Result<(), Error> {
+        self.run(|db| {
+            for place in places {
+                let (dir, name) = place.split();
+                let dir = directory(db, place.root, dir)?;
+                // What was held still is; what was not is read again when it is seen.
+                for change in [
+                    "UPDATE file SET state = 0
+                     WHERE dir = ?1 AND name = ?2 AND state = 3 AND content IS NOT NULL",
+                    "DELETE FROM file WHERE dir = ?1 AND name = ?2 AND state = 3",
+                ] {
+                    db.prepare_cached(change)?.execute(params![dir, name])?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Remembers what the store has acknowledged, all or nothing.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ pub struct KnownRoot {
     pub id: RootId,
     /// Its resource name in the store; empty if it was never registered.
     pub store_name: String,
-    /// Device and inode of its directory; zeros if it was never seen.
+    /// Its directory, as [`crate::beneath::Base::identity`] tells it; zeros if it was never seen.
     pub identity: (u64, u64),
 }
 

@@ -94,6 +94,13 @@ fn a_directory_that_is_gone_takes_its_files_along_and_no_others() {
         .collect();
     absent.sort();
     assert_eq!(absent, ["a/1", "a/b/2"]);
+    let back = Place::new(root, b"a/1".as_slice());
+    known
+        .unmark_absent(std::slice::from_ref(&back))
+        .expect("takes back");
+    let compared = known.compare_place(&back, &stamp(1)).expect("compares");
+    assert_eq!(compared.row.map(|row| row.state), Some(State::Held));
+    assert_eq!(known.absent(root, 10).expect("lists").len(), 1);
     known
         .record(&[Record::Missing(Place::new(root, b"a/1".as_slice()))])
         .expect("records");

@@ -16,7 +16,7 @@ use crate::{
     plan::{Action, decide},
     settle::{Look, Verdict, stood_still},
     stamp::{Kind, Stamp},
-    work::{Failure, Finding},
+    work::{Failure, Finding, UNREADABLE},
 };
 
 impl Watch {
@@ -36,9 +36,8 @@ impl Watch {
             let open = || self.root(place.root).and_then(crate::roots::Root::open);
             let base = bases.entry(place.root).or_insert_with(open);
             let Some(base) = base else {
-                // The scan at its return will find it.
                 self.settle.forget(&place);
-                self.next_guard = now;
+                self.lose_sight(place.root);
                 continue;
             };
             self.look(&place, base, now)?;
@@ -144,7 +143,7 @@ impl Watch {
         self.say(Finding::Failed(Box::new(Failure {
             place: place.clone(),
             stamp,
-            reason: "UNREADABLE",
+            reason: UNREADABLE,
             message: format!("cannot be read: {error}"),
             sha256: None,
         })));
@@ -157,6 +156,7 @@ impl Watch {
             return Ok(());
         }
         let Some(base) = self.root(place.root).and_then(crate::roots::Root::open) else {
+            // The store asks until it has an answer.
             return Ok(());
         };
         match base.stat(&place.path) {
@@ -165,10 +165,21 @@ impl Watch {
                 self.read(place, stamp, 0, true);
             }
             Ok((Kind::Directory, _)) => self.agenda.add(place.clone(), Instant::now()),
-            Ok((Kind::Other, _)) | Err(_) => {
-                // Nothing to try: that it is gone ends the failure.
-                self.say(Finding::Missing(place.clone(), Stamp::default()));
+            Ok((Kind::Other, _)) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                let asked = place.clone();
+                let compared = self
+                    .parts
+                    .table
+                    .ask_blocking(move |known| known.compare_place(&asked, &Stamp::default()))?;
+                let lay_on = compared.row.map_or(0, |row| row.stamp.dev);
+                if base.would_show(&place.path, lay_on) {
+                    // Nothing to try: that it is gone ends the failure.
+                    self.say(Finding::Missing(place.clone(), Stamp::default()));
+                } else {
+                    self.unreadable(place, Stamp::default(), Errno::NOENT);
+                }
             }
+            Err(error) => self.unreadable(place, Stamp::default(), error),
         }
         Ok(())
     }

@@ -5,14 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::io::Errno;
+
 use super::Watch;
 use crate::{
     Error,
+    beneath::Base,
     place::{Place, RootId},
     roots::Root,
     scan::{Find, Scan, Step},
     settle::Hint,
-    stamp::Kind,
+    stamp::{Kind, Stamp},
     work::Finding,
 };
 
@@ -33,7 +36,7 @@ impl Watch {
                 break;
             };
             let Some(base) = self.root(scan.root()).and_then(Root::open) else {
-                self.next_guard = Instant::now();
+                self.lose_sight(scan.root());
                 break;
             };
             let listener = self.listeners.get_mut(&scan.root());
@@ -98,7 +101,7 @@ impl Watch {
     }
 
     /// Tells of files that are gone, a page at a time. A file becomes missing only while its root
-    /// is there, and only after one more look.
+    /// is there, and the disk it lay on, and only after one more look.
     pub(super) fn report_absent(&mut self) -> Result<(), Error> {
         if self.flight.len() >= PAGE as usize / 4 {
             return Ok(());
@@ -112,7 +115,7 @@ impl Watch {
             }
             let Some(base) = self.root(id).and_then(Root::open) else {
                 self.absent.remove(&id);
-                self.next_guard = Instant::now();
+                self.lose_sight(id);
                 continue;
             };
             let page = self
@@ -122,16 +125,44 @@ impl Watch {
             if page.len() < PAGE as usize {
                 self.absent.remove(&id);
             }
-            for (place, stamp) in page {
-                if self.flight.contains_key(&place) {
-                    continue;
-                }
-                match base.stat(&place.path) {
-                    Ok((Kind::File, _)) => self.note(&place, Hint::Touched, Instant::now()),
-                    _ => self.say(Finding::Missing(place, stamp)),
-                }
-            }
+            self.report_page(&base, page)?;
         }
         Ok(())
+    }
+
+    fn report_page(&mut self, base: &Base, page: Vec<(Place, Stamp)>) -> Result<(), Error> {
+        let mut not_gone = Vec::new();
+        for (place, stamp) in page {
+            if self.flight.contains_key(&place) {
+                continue;
+            }
+            match base.stat(&place.path) {
+                Ok((Kind::File, _)) => {
+                    self.note(&place, Hint::Touched, Instant::now());
+                    not_gone.push(place);
+                }
+                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+                    if base.would_show(&place.path, stamp.dev) =>
+                {
+                    self.say(Finding::Missing(place, stamp));
+                }
+                // Its disk is away or fails: the next scan asks again.
+                _ => not_gone.push(place),
+            }
+        }
+        if not_gone.is_empty() {
+            return Ok(());
+        }
+        self.parts
+            .table
+            .ask_blocking(move |known| known.unmark_absent(&not_gone))
+    }
+
+    /// A root that should be there could not be opened. If it is away, that will be noticed now,
+    /// and the scan at its return finds everything. If it is not (there were no descriptors left,
+    /// or it was away for a moment), this scan does.
+    pub(super) fn lose_sight(&mut self, id: RootId) {
+        self.next_guard = Instant::now();
+        self.look_later(id);
     }
 }

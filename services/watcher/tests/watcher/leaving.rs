@@ -81,6 +81,36 @@ async fn a_place_told_to_be_missing_is_forgotten_when_its_file_turns_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_mounted_below_the_root_may_be_away_and_nothing_becomes_missing() {
+    let mut den = Den::new().await;
+    fs::create_dir_all(den.at("disk/sub")).expect("makes");
+    fs::create_dir(den.at("here")).expect("makes");
+    den.place("disk/1.png", 1);
+    den.place("disk/sub/2.png", 2);
+    den.place("here/3.png", 3);
+    den.until("all", |state| state.present().len() == 3).await;
+    den.until_idle().await;
+    den.stop().await;
+    // Without the right to mount one: these files were seen on another device, which is not there.
+    let table = den.data.path().join("watcher/known.db");
+    let db = rusqlite::Connection::open(table).expect("opens");
+    let elsewhere = "UPDATE file SET dev = dev + 1 WHERE dir IN
+                     (SELECT id FROM dir WHERE CAST(path AS TEXT) LIKE 'disk%')";
+    assert_eq!(db.execute(elsewhere, []).expect("changes"), 2);
+    drop(db);
+    fs::remove_dir_all(den.at("disk")).expect("empties");
+    fs::create_dir(den.at("disk")).expect("leaves the mount point");
+    fs::remove_dir_all(den.at("here")).expect("removes");
+    den.start().await;
+    den.until("what is gone from this disk", |state| {
+        state.missing().contains(&"here/3.png")
+    })
+    .await;
+    den.until_idle().await;
+    assert_eq!(den.store.state().missing(), ["here/3.png"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_root_is_away_nothing_becomes_missing() {
     let mut den = Den::new().await;
     for seed in 1..=5 {
