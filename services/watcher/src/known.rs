@@ -77,8 +77,14 @@ impl Error {
     /// Whether there was no room to write. Nothing was changed then.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Sqlite { source, .. }
-            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        let Self::Sqlite { source, .. } = self else {
+            return false;
+        };
+        // The shared memory of the log is a file, too, and has an error of its own.
+        source.sqlite_error().is_some_and(|error| {
+            error.code == rusqlite::ErrorCode::DiskFull
+                || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+        })
     }
 }
 
@@ -106,7 +112,7 @@ impl Known {
     /// Opens the table in `folder`, making or replacing it if need be.
     ///
     /// # Errors
-    /// If another watcher has it open, or the folder cannot be written.
+    /// If another watcher has it open, the folder cannot be written, or the disk is full.
     pub fn open(folder: &Path) -> Result<(Self, Found), Error> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
@@ -120,7 +126,11 @@ impl Known {
         let opened = if damage.exists() {
             Err("it was found damaged while in use".to_owned())
         } else {
-            prepare(&path).map_err(|error| error.to_string())
+            match prepare(&path) {
+                // Nothing is wrong with the table: it can be opened when there is room again.
+                Err(error) if error.is_disk_full() => return Err(error),
+                opened => opened.map_err(|error| error.to_string()),
+            }
         };
         let (db, found) = match opened {
             Ok(db) => (db, if exists { Found::Kept } else { Found::Absent }),

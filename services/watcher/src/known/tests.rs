@@ -256,3 +256,22 @@ fn a_renumbered_device_takes_its_files_along() {
     let row = known.compare_place(&place, &seen).expect("compares").row;
     assert_eq!(row.map(|row| row.stamp), Some(seen));
 }
+
+#[test]
+fn a_disk_without_room_is_no_damage() {
+    let refused = |code, extended_code| Error::Sqlite {
+        path: "known.db".into(),
+        source: rusqlite::Error::SqliteFailure(
+            ffi::Error {
+                code,
+                extended_code,
+            },
+            None,
+        ),
+    };
+    let full = rusqlite::ErrorCode::DiskFull;
+    let failed = rusqlite::ErrorCode::SystemIoFailure;
+    assert!(refused(full, ffi::SQLITE_FULL).is_disk_full());
+    assert!(refused(failed, ffi::SQLITE_IOERR_SHMSIZE).is_disk_full());
+    assert!(!refused(failed, ffi::SQLITE_IOERR_READ).is_disk_full());
+}
