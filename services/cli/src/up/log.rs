@@ -108,13 +108,26 @@ fn complaint(line: &[u8]) -> Option<String> {
     })
 }
 
+/// One line of it: what was a list over several lines becomes one with semicolons.
 fn shorten(text: &str) -> String {
-    text.chars().take(2000).collect()
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let joined = lines.join("; ").replace(":; ", ": ");
+    joined.chars().take(2000).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_complaint_of_several_lines_is_told_in_one() {
+        let line = br#"{"level":"ERROR","message":"no library; tried:\n  /a: missing\nfetch it"}"#;
+        let said = complaint(line);
+        assert_eq!(
+            said.as_deref(),
+            Some("no library; tried: /a: missing; fetch it")
+        );
+    }
 
     #[test]
     fn a_log_never_grows_past_its_bound() {
