@@ -64,12 +64,20 @@ impl Apply {
     pub async fn run(mut self) -> Result<(), Error> {
         let mut cache = Cache::open(&self.table, self.sample_cache).await?;
         loop {
-            let Some(Some(first)) = self.shutdown.or(self.findings.recv()).await else {
-                return Ok(());
+            let next = tokio::select! {
+                first = self.shutdown.or(self.findings.recv()) => Ok(first.flatten()),
+                bytes = self.renditions.remade() => Err(bytes),
             };
-            let batch = self.gather(first).await;
-            let Some(added) = self.tell(batch).await? else {
-                return Ok(());
+            let added = match next {
+                Ok(None) => return Ok(()),
+                Ok(Some(first)) => {
+                    let batch = self.gather(first).await;
+                    let Some(added) = self.tell(batch).await? else {
+                        return Ok(());
+                    };
+                    added
+                }
+                Err(remade) => remade,
             };
             cache
                 .add(added, &self.table, &self.renditions, &self.tasks)
@@ -97,7 +105,7 @@ impl Apply {
 
     /// Tells one batch. The answer is how many bytes of samples were added; `None` if the shutdown
     /// has begun.
-    async fn tell(&self, mut batch: Batch) -> Result<Option<u64>, Error> {
+    async fn tell(&self, mut batch: Batch) -> Result<Option<i64>, Error> {
         if !batch.pictures.is_empty() && self.sync().await?.is_none() {
             return Ok(None);
         }
@@ -114,18 +122,14 @@ impl Apply {
             std::mem::take(&mut batch.records),
             std::mem::take(&mut batch.checks),
         );
-        let added = checks
-            .iter()
-            .filter_map(|(_, checks)| checks.sample)
-            .map(|sample| sample.bytes)
-            .sum();
-        self.table
+        let added = self
+            .table
             .ask(move |known| {
                 // Checks last: they belong to contents that the records have made known.
                 known.record(&records)?;
-                checks
-                    .iter()
-                    .try_for_each(|(sha256, checks)| known.set_checks(sha256, checks))
+                checks.iter().try_fold(0, |sum, (sha256, checks)| {
+                    Ok(sum + known.set_checks(sha256, checks)?)
+                })
             })
             .await?;
         self.board.update(|progress| {

@@ -126,9 +126,11 @@ impl Media {
             Ok::<_, Error>((rendered, checks))
         });
         let (rendered, checks) = writing.await.map_err(|_| Error::PartEnded("writing"))??;
-        self.table
+        let more = self
+            .table
             .ask(move |known| known.set_checks(&key, &checks))
             .await?;
+        self.renditions.note_remade(more);
         let rendition = match kind {
             Kind::Sample => rendered.sample,
             Kind::Preview => rendered.preview,

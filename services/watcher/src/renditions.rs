@@ -8,8 +8,10 @@ use std::{
     io::Write,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
 };
+
+use tokio::sync::Notify;
 
 use crate::{
     hash,
@@ -43,6 +45,8 @@ pub struct Renditions {
     data: PathBuf,
     drafts: PathBuf,
     next: AtomicU64,
+    remade: AtomicI64,
+    remade_news: Notify,
 }
 
 impl Renditions {
@@ -64,7 +68,21 @@ impl Renditions {
             data: data.to_owned(),
             drafts,
             next: AtomicU64::new(0),
+            remade: AtomicI64::new(0),
+            remade_news: Notify::new(),
         })
+    }
+
+    /// A sample was made again because somebody asked for it: the samples take so many bytes more.
+    pub fn note_remade(&self, bytes: i64) {
+        self.remade.fetch_add(bytes, Ordering::Relaxed);
+        self.remade_news.notify_one();
+    }
+
+    /// Waits until samples were made again, and tells how many bytes more they take than before.
+    pub async fn remade(&self) -> i64 {
+        self.remade_news.notified().await;
+        self.remade.swap(0, Ordering::Relaxed)
     }
 
     /// The folder of the samples, as bytes, for nodes on the same disk.

@@ -23,15 +23,15 @@ impl Cache {
         Ok(Self { bytes, most })
     }
 
-    /// Samples were added; evicts as many as are too many.
+    /// The samples take so many bytes more; evicts as many as are too many.
     pub(super) async fn add(
         &mut self,
-        bytes: u64,
+        bytes: i64,
         table: &Table,
         renditions: &Arc<Renditions>,
         tasks: &Tasks,
     ) -> Result<(), Error> {
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add_signed(bytes);
         while self.bytes > self.most {
             let oldest = table.ask(|known| known.oldest_samples(PAGE)).await?;
             let mut excess = self.bytes - self.most;

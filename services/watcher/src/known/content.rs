@@ -51,13 +51,17 @@ impl Known {
         })
     }
 
-    /// Remembers what was rendered from a content.
+    /// Remembers what was rendered from a content. The answer is how many bytes more than before
+    /// its sample takes.
     ///
     /// # Errors
     /// If the table cannot be used.
-    pub fn set_checks(&mut self, sha256: &Sha256, checks: &Checks) -> Result<(), Error> {
+    pub fn set_checks(&mut self, sha256: &Sha256, checks: &Checks) -> Result<i64, Error> {
         self.run(|db| {
             let id = content(db, sha256)?;
+            let before: i64 = db
+                .prepare_cached("SELECT sample_bytes FROM content WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))?;
             let (sample_bytes, sample_sum) = columns(checks.sample);
             let (preview_bytes, preview_sum) = columns(checks.preview);
             db.prepare_cached(
@@ -73,7 +77,7 @@ impl Known {
                 preview_bytes,
                 preview_sum
             ])?;
-            Ok(())
+            Ok(sample_bytes - before)
         })
     }
 

@@ -23,6 +23,7 @@ pub(super) struct Den {
     pub(super) store: Store,
     pub(super) top: TempDir,
     pub(super) data: TempDir,
+    more_flags: Vec<String>,
     watcher: Option<(Context, JoinHandle<Result<(), kumo_watcher::Error>>)>,
 }
 
@@ -34,12 +35,21 @@ impl Den {
         den
     }
 
+    /// All three, with these flags beside the usual ones.
+    pub(super) async fn with_flags(flags: &[&str]) -> Self {
+        let mut den = Self::without_watcher(Store::start());
+        den.more_flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        den.start().await;
+        den
+    }
+
     /// A folder and a store.
     pub(super) fn without_watcher(store: Store) -> Self {
         let den = Self {
             store,
             top: tempfile::tempdir().expect("a folder"),
             data: tempfile::tempdir().expect("a folder"),
+            more_flags: Vec::new(),
             watcher: None,
         };
         fs::create_dir(den.root()).expect("makes");
@@ -59,7 +69,7 @@ impl Den {
     /// Flags of the watcher.
     pub(super) fn flags(&self) -> Vec<String> {
         let text = |path: &Path| path.to_str().expect("is UTF-8").to_owned();
-        [
+        let usual = [
             "kumo-watcher".to_owned(),
             text(&self.root()),
             format!("--store={}", self.store.address),
@@ -68,8 +78,8 @@ impl Den {
             "--listen=127.0.0.1:0".to_owned(),
             "--admin-listen=127.0.0.1:0".to_owned(),
             "--instance=den".to_owned(),
-        ]
-        .into()
+        ];
+        usual.into_iter().chain(self.more_flags.clone()).collect()
     }
 
     /// Starts the watcher.

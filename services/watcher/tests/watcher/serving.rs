@@ -187,3 +187,49 @@ async fn samples_come_in_the_order_asked_and_fail_alone() {
         assert_eq!(got[index].0.len(), sample.byte_size as usize);
     }
 }
+
+/// Bytes of all samples on disk.
+fn sample_bytes(den: &Den) -> u64 {
+    let folders = fs::read_dir(den.cx().data().join("samples")).expect("is there");
+    let files = folders
+        .flatten()
+        .flat_map(|folder| fs::read_dir(folder.path()).expect("a folder"));
+    files
+        .flatten()
+        .map(|file| file.metadata().map_or(0, |metadata| metadata.len()))
+        .sum()
+}
+
+async fn until_no_samples(den: &Den) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while sample_bytes(den) > 0 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{} bytes are left",
+            sample_bytes(den)
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_made_again_count_towards_the_bound_of_the_cache() {
+    let mut den = Den::with_flags(&["--sample-cache", "0"]).await;
+    for seed in 1..=4 {
+        den.place(&format!("{seed}.png"), seed);
+    }
+    den.until("the posts", |state| state.posts.len() == 4).await;
+    den.until_idle().await;
+    until_no_samples(&den).await;
+    for _ in 0..2 {
+        for seed in 1..=4 {
+            let sha256 = den.store.state().locations[&format!("{seed}.png")]
+                .0
+                .clone();
+            let sample = read(&den, request(&sha256, Rendition::Sample)).await;
+            assert!(!sample.expect("is made again").1.is_empty());
+        }
+        until_no_samples(&den).await;
+    }
+    den.stop().await;
+}
