@@ -7,7 +7,9 @@ use std::{
 };
 
 use clap::Args;
-use proto::store::v1::{GetPostRequest, Post, PostView, post_service_client::PostServiceClient};
+use proto::store::v1::{
+    GetPostRequest, Post, PostView, ScoredTag, post_service_client::PostServiceClient,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -172,26 +174,27 @@ fn locations(post: &Post) -> Vec<Value> {
     post.locations.iter().map(location).collect()
 }
 
+/// What a model says, as every command shows it to programs.
+pub(crate) fn scored_tags(tags: &[ScoredTag]) -> Vec<Value> {
+    let scored = |tag: &ScoredTag| {
+        json!({
+            "name": tag.name,
+            "category": words::category(tag.category()),
+            "confidence": tag.confidence,
+        })
+    };
+    tags.iter().map(scored).collect()
+}
+
 fn predictions(post: &Post) -> Vec<Value> {
     let prediction = |prediction: &proto::store::v1::Prediction| {
-        let tags: Vec<Value> = prediction
-            .tags
-            .iter()
-            .map(|tag| {
-                json!({
-                    "name": tag.name,
-                    "category": words::category(tag.category()),
-                    "confidence": tag.confidence,
-                })
-            })
-            .collect();
         json!({
             "model": prediction.model,
             "model_name": prediction.model_name,
             "node": prediction.node,
             "device": prediction.device,
             "render_revision": prediction.render_revision,
-            "tags": tags,
+            "tags": scored_tags(&prediction.tags),
         })
     };
     post.predictions.iter().map(prediction).collect()

@@ -22,9 +22,8 @@ use crate::{
     amount,
     connection::{Connection, refusal},
     error::Error,
-    post::{open, scored},
+    post::{open, scored, scored_tags},
     run::Session,
-    words,
 };
 
 /// Bytes in one message.
@@ -217,19 +216,8 @@ fn length_of(duration: Option<prost_types::Duration>) -> Duration {
 }
 
 fn as_json(answer: &TagImageResponse, waited: Duration) -> Value {
-    let tags: Vec<Value> = answer
-        .tags
-        .iter()
-        .map(|tag| {
-            json!({
-                "name": tag.name,
-                "category": words::category(tag.category()),
-                "confidence": tag.confidence,
-            })
-        })
-        .collect();
     json!({
-        "tags": tags,
+        "tags": scored_tags(&answer.tags),
         "model": answer.model_name,
         "revision": answer.revision,
         "node": answer.node,
