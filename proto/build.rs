@@ -6,15 +6,23 @@ use std::{env, error::Error, fs, path::PathBuf};
 const FILES: &[&str] = &[
     "kumo/store/v1/admin_service.proto",
     "kumo/store/v1/capacity_service.proto",
+    "kumo/store/v1/edit_service.proto",
+    "kumo/store/v1/embedding_service.proto",
     "kumo/store/v1/feed_service.proto",
     "kumo/store/v1/location_service.proto",
+    "kumo/store/v1/match_service.proto",
     "kumo/store/v1/model_service.proto",
     "kumo/store/v1/node_service.proto",
     "kumo/store/v1/post_service.proto",
+    "kumo/store/v1/rating.proto",
+    "kumo/store/v1/source_record_service.proto",
     "kumo/store/v1/tag_service.proto",
+    "kumo/store/v1/trash_service.proto",
     "kumo/store/v1/task_service.proto",
     "kumo/media/v1/media_service.proto",
     "kumo/tagger/v1/tagger_service.proto",
+    "kumo/embedder/v1/embedder_service.proto",
+    "kumo/similarity/v1/similarity_service.proto",
     "kumo/node/v1/process_service.proto",
 ];
 

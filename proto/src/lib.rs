@@ -27,6 +27,22 @@ pub mod tagger {
     }
 }
 
+/// Embedding on demand.
+pub mod embedder {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("kumo.embedder.v1");
+    }
+}
+
+/// Look-alikes.
+pub mod similarity {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("kumo.similarity.v1");
+    }
+}
+
 /// What every process tells about itself.
 pub mod node {
     /// Version 1.

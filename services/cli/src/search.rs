@@ -61,6 +61,7 @@ pub(crate) async fn run(flags: Flags, session: &Session) -> Result<(), Error> {
         PostView::Basic
     };
     let request = SearchPostsRequest {
+        within: None,
         query: flags.query(),
         page_size: flags.limit,
         page_token: flags

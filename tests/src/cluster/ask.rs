@@ -69,6 +69,7 @@ impl Store {
                 page_size: 500,
                 page_token,
                 view: PostView::Full.into(),
+                within: None,
             };
             let page =
                 self.ask(PostServiceClient::new(self.peer.channel()).search_posts(request))?;

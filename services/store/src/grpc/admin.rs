@@ -41,5 +41,6 @@ fn response(stats: &Stats, cursor: Cursor) -> GetStatsResponse {
         seq: cursor.seq,
         backfill_left: stats.backfill_left,
         posts_done: stats.posts_done,
+        ..GetStatsResponse::default()
     }
 }

@@ -132,6 +132,7 @@ fn message(page: feed::Page) -> WatchChangesResponse {
         post: format!("posts/{}", change.post),
         seq: change.seq,
         deleted: change.deleted,
+        ..Change::default()
     };
     WatchChangesResponse {
         changes: page.changes.into_iter().map(change).collect(),
@@ -139,5 +140,6 @@ fn message(page: feed::Page) -> WatchChangesResponse {
             epoch: page.cursor.epoch,
             seq: page.cursor.seq,
         }),
+        ..WatchChangesResponse::default()
     }
 }

@@ -190,5 +190,6 @@ fn message(model: &model::Model, progress: Progress) -> Model {
         done: progress.done,
         backfill_left: progress.backfill_left,
         create_time: timestamp(model.created_ms),
+        ..Model::default()
     }
 }

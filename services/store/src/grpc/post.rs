@@ -55,6 +55,7 @@ impl PostService for Door {
         let registered = registered.into_iter().flatten().map(|post| RegisteredPost {
             name: format!("posts/{}", post.id),
             created: post.created,
+            ..RegisteredPost::default()
         });
         Ok(Response::new(RegisterPostsResponse {
             posts: registered.collect(),

@@ -161,6 +161,7 @@ impl Follower {
 /// What the store has: every post and the position of its last change.
 async fn state(to: &mut Clients) -> BTreeMap<String, u64> {
     let request = SearchPostsRequest {
+        within: None,
         query: String::new(),
         page_size: 1_000,
         page_token: String::new(),

@@ -219,6 +219,7 @@ pub(crate) fn model() -> RegisterModelRequest {
         }),
     );
     RegisterModelRequest {
+        dimensions: 0,
         kind: ModelKind::Tag.into(),
         display_name: "palette-tagger".to_owned(),
         revision: "5e".repeat(32),
@@ -249,6 +250,7 @@ pub(crate) fn picture(number: u32) -> NewPost {
         kit::hex::encode(&bytes)
     };
     NewPost {
+        detail: None,
         sha256: hash(1),
         md5: hash(2)[..32].to_owned(),
         media_type: "image/png".to_owned(),

@@ -51,6 +51,7 @@ async fn what_a_model_said_is_found_at_once() {
     );
 
     let full = SearchPostsRequest {
+        within: None,
         query: "tag_00".to_owned(),
         page_size: 1,
         page_token: String::new(),
@@ -164,6 +165,7 @@ async fn search(
     page_token: &str,
 ) -> Result<SearchPostsResponse, Status> {
     let request = SearchPostsRequest {
+        within: None,
         query: query.to_owned(),
         page_size,
         page_token: page_token.to_owned(),

@@ -334,6 +334,7 @@ fn new_post(link: &Link, picture: &Picture) -> NewPost {
         colours: picture.colours.clone(),
         location: Some(link.location(&picture.place, &picture.stamp)),
         traceparent: picture.trace.to_string(),
+        detail: None,
     }
 }
 

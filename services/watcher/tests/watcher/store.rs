@@ -200,6 +200,7 @@ impl PostService for Fake {
             answer.posts.push(RegisteredPost {
                 name: "posts/1".to_owned(),
                 created,
+                rejected: false,
             });
         }
         Ok(Response::new(answer))

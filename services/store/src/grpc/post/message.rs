@@ -81,8 +81,7 @@ impl<'a> Reader<'a> {
             }),
             perceptual_hash: kit::hex::encode(&content.perceptual_hash),
             colours: content.colours,
-            locations: Vec::new(),
-            predictions: Vec::new(),
+            ..Post::default()
         }
     }
 

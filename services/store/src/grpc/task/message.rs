@@ -107,13 +107,14 @@ pub(super) struct Delivered {
 /// Reads a result; one that says nothing is refused later, by itself.
 pub(super) fn delivered(field: &str, message: TaskResult) -> Result<Delivered, Error> {
     let revision = message.render_revision;
-    let result = message
-        .result
-        .map(|task_result::Result::Tags(tags)| TagResult {
+    let result = message.result.and_then(|result| match result {
+        task_result::Result::Tags(tags) => Some(TagResult {
             labels: tags.labels,
             confidences: tags.confidences,
             render_revision: revision,
-        });
+        }),
+        task_result::Result::Embedding(_) => None,
+    });
     Ok(Delivered {
         claim: claim(field, &message.task, message.token)?,
         result,

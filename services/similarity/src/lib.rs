@@ -1,0 +1,1 @@
+//! Look-alikes: vectors and hashes in memory, following the store's feed.
