@@ -29,6 +29,7 @@ mod rendered;
 mod resize;
 mod size;
 mod sniff;
+mod upload;
 
 pub use error::{Error, Reason, Refusal};
 pub use format::Format;
@@ -38,3 +39,4 @@ pub use pool::{Config, Job, Pool, Source};
 pub use render::{PREVIEW_QUALITY, RENDER_REVISION, SAMPLE_QUALITY};
 pub use rendered::{Rendered, Rendition, Wanted};
 pub use size::{PREVIEW_SIDE, SAMPLE_PIXELS, SAMPLE_SHORT_SIDE};
+pub use upload::{Pipe, Upload, pipe};

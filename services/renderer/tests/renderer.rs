@@ -19,3 +19,5 @@ mod hostile;
 mod orientation;
 #[path = "renderer/pool.rs"]
 mod pool;
+#[path = "renderer/upload.rs"]
+mod upload;

@@ -1,0 +1,134 @@
+//! Pictures that come in pieces: whole, broken off, endless, trickling, and to two places at once.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use kumo_renderer::{Error, Format, Job, Reason, Upload, Wanted, pipe};
+
+use crate::make::{encoded, noise, pool, reason, render};
+
+/// A picture of several pieces of 16 KiB.
+fn picture() -> Bytes {
+    let bytes = encoded(&noise(400, 300, 3), Format::Png);
+    assert!(bytes.len() > 5 * (16 << 10));
+    bytes.into()
+}
+
+fn pieces(bytes: &Bytes) -> Vec<Result<Bytes, Infallible>> {
+    let all = bytes.chunks(16 << 10);
+    all.map(|piece| Ok(bytes.slice_ref(piece))).collect()
+}
+
+fn upload(bytes: &Bytes) -> Upload<impl Stream<Item = Result<Bytes, Infallible>>> {
+    Upload::new(stream::iter(pieces(bytes)))
+}
+
+#[tokio::test]
+async fn pieces_make_the_picture_that_they_are_pieces_of() {
+    let (pool, bytes) = (pool(), picture());
+    let whole = render(&pool, &bytes).await.expect("renders");
+    let sent = pool.render_upload("pieces", Wanted::ALL, upload(&bytes));
+    let sent = sent.await.expect("renders");
+    assert_eq!(sent.hash, whole.hash);
+    let (sent, whole) = (sent.sample.expect("asked"), whole.sample.expect("asked"));
+    assert_eq!(sent.jpeg, whole.jpeg);
+}
+
+#[tokio::test]
+async fn a_call_that_is_broken_off_is_not_the_pictures_fault() {
+    let (pool, bytes) = (pool(), picture());
+    // Even after the last byte: only the end of the stream says that it was the last.
+    for kept in [0, 1, 3, bytes.chunks(16 << 10).count()] {
+        let before = pieces(&bytes).into_iter().take(kept);
+        let before = before.map(|piece| piece.map_err(|never| match never {}));
+        let broken = stream::iter(before.chain([Err("reset")]));
+        let error = pool
+            .render_upload("broken", Wanted::ALL, Upload::new(broken))
+            .await
+            .expect_err("broken off");
+        assert!(matches!(error, Error::Source(_)), "{error}");
+        assert!(error.to_string().contains("broken off"), "{error}");
+        assert!(render(&pool, &bytes).await.is_ok(), "the pool is in step");
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_dropped_unfinished_breaks_the_picture_off() {
+    let (pool, bytes) = (pool(), picture());
+    let (pipe, source) = pipe();
+    let rendering = pool.render(Job::new("dropped", source));
+    let sending = async move {
+        // All of it: a complete picture, if silence were an end mark.
+        for piece in pieces(&bytes) {
+            let Ok(piece) = piece;
+            assert!(pipe.send(piece).await);
+        }
+    };
+    let (rendered, ()) = tokio::join!(rendering, sending);
+    assert!(matches!(rendered, Err(Error::Source(_))), "{rendered:?}");
+}
+
+#[tokio::test]
+async fn an_endless_upload_is_refused_at_the_limit() {
+    let pool = pool();
+    let (zeros, mut head) = (Bytes::from(vec![0; 1 << 20]), picture().to_vec());
+    head.truncate(40_000);
+    let mut taken = 0u64;
+    let endless = stream::iter([Ok::<_, Infallible>(Bytes::from(head))])
+        .chain(stream::repeat(Ok(zeros)))
+        .inspect(|piece| taken += piece.as_ref().map_or(0, |piece| piece.len() as u64));
+    let refused = pool.render_upload("endless", Wanted::ALL, Upload::new(endless));
+    assert_eq!(reason(refused.await), Reason::TooLarge);
+    assert!(taken <= 260 << 20, "{taken} bytes were taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_ends_an_upload_and_so_does_a_trickle() {
+    let silent = stream::pending::<Result<Bytes, Infallible>>();
+    let begun = tokio::time::Instant::now();
+    let error = Upload::new(silent).next().await.expect_err("silence");
+    assert!(error.to_string().contains("nothing came"), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 10);
+
+    let begun = tokio::time::Instant::now();
+    let trickle =
+        stream::repeat(Ok::<_, Infallible>(Bytes::from_static(b"x"))).then(|piece| async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            piece
+        });
+    let mut trickle = Upload::new(Box::pin(trickle));
+    let error = loop {
+        match trickle.next().await {
+            Ok(piece) => assert!(piece.is_some()),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("within 60 s"), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 60);
+}
+
+#[tokio::test]
+async fn pieces_can_go_to_two_places_at_once() {
+    let bytes = picture();
+    let mut upload = upload(&bytes);
+    let pools = [pool(), pool()];
+    let (first, one) = pipe();
+    let (second, two) = pipe();
+    let sending = async {
+        while let Some(piece) = upload.next().await.expect("whole") {
+            let (one, two) = tokio::join!(first.send(piece.clone()), second.send(piece));
+            assert!(one && two);
+        }
+        tokio::join!(first.finish(), second.finish());
+    };
+    let (one, two, ()) = tokio::join!(
+        pools[0].render(Job::new("one", one)),
+        pools[1].render(Job::new("two", two).wanting(Wanted::SAMPLE)),
+        sending
+    );
+    let (one, two) = (one.expect("renders"), two.expect("renders"));
+    let (one, two) = (one.sample.expect("asked"), two.sample.expect("asked"));
+    assert_eq!(one.jpeg, two.jpeg);
+}
