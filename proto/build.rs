@@ -1,5 +1,5 @@
-//! Compiles the contract with protox, so that no protoc has to be installed, and leaves the
-//! descriptor set beside the code for reflection.
+//! Compiles the contract with protox, so that no protoc has to be installed, and leaves beside the
+//! code the descriptor set for reflection and the texts of the files for clients in other languages.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -36,8 +36,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         out.join("descriptors.bin"),
         prost::Message::encode_to_vec(&descriptors),
     )?;
+    fs::write(out.join("sources.rs"), sources()?)?;
     tonic_prost_build::configure()
         .bytes(".")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// The files as an expression: their paths below this folder, and their texts.
+fn sources() -> Result<String, Box<dyn Error>> {
+    let folder = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let mut table = String::from("&[\n");
+    for file in FILES {
+        let path = folder.join(file);
+        table.push_str(&format!("    ({file:?}, include_str!({path:?})),\n"));
+    }
+    table.push(']');
+    Ok(table)
 }
