@@ -1,5 +1,5 @@
-//! `kumo up`: the whole cluster on one machine. Store and watcher run always; the tagger only while
-//! there is work for it.
+//! `kumo up`: the whole cluster on one machine. Store, watcher and similarity run always; tagger and
+//! embedder only while there is work for them.
 
 mod child;
 mod cluster;
@@ -31,7 +31,7 @@ const EXIT_STOPPED: u8 = 130;
 Examples:
   kumo up ~/Pictures ~/Scans            watch these folders until Ctrl-C; they are only read
   kumo up                               the same folders again
-  kumo up DIR --until-idle              catalogue and tag once, then leave
+  kumo up DIR --until-idle              catalogue, tag and embed once, then leave
   kumo up DIR --until-idle --json       and say in one line what was done
   kumo up DIR --model ~/models/wd-v3    tag with another model
   kumo up --data /srv/kumo --ports any  a second cluster beside the first
@@ -39,15 +39,15 @@ Examples:
 Ctrl-C stops all in order; once more leaves at once. Logs are in DATA/logs.
 With --until-idle the exit code is 0 when nothing is left to do (what failed is counted, not waited
 for), and 1 if something makes that impossible.
-JSON keys of the last line: posts, tagged, failed (tasks and files), ingest_failures, parked,
-missing, registered, seconds, files_per_second, rss {ROLE {rss_bytes, anonymous_bytes, file_bytes,
-peak_rss_bytes}}.")]
+JSON keys of the last line: posts, tagged, embedded, indexed (posts that look-alike search knows),
+failed (tasks and files), ingest_failures, parked, missing, registered, seconds, files_per_second,
+rss {ROLE {rss_bytes, anonymous_bytes, file_bytes, peak_rss_bytes}}.")]
 pub(crate) struct Flags {
     /// Folders to watch; without any, those of the last time.
     #[arg(value_name = "DIR")]
     dirs: Vec<PathBuf>,
 
-    /// Leave when every file is catalogued and tagged.
+    /// Leave when every file is catalogued, tagged and embedded, and look-alike search knows it.
     #[arg(long)]
     until_idle: bool,
 
@@ -60,7 +60,8 @@ pub(crate) struct Flags {
     #[arg(long, value_enum, default_value_t = Ports::Default)]
     ports: Ports,
 
-    /// Stop the tagger when nobody has needed it for so many seconds; its memory comes back.
+    /// Stop tagger and embedder when nobody has needed them for so many seconds; their memory comes
+    /// back.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     idle_stop: Duration,
 
@@ -68,11 +69,15 @@ pub(crate) struct Flags {
     #[arg(long, env = "KUMO_MODEL", value_name = "DIR")]
     model: Option<PathBuf>,
 
+    /// Folder of the model to find look-alikes with; by default the built-in layout embedder.
+    #[arg(long, env = "KUMO_EMBED_MODEL", value_name = "DIR")]
+    embed_model: Option<PathBuf>,
+
     /// The ONNX Runtime library, or its folder.
     #[arg(long, env = "KUMO_RUNTIME", value_name = "PATH")]
     runtime: Option<PathBuf>,
 
-    /// Device for the model: auto, cpu, cuda…
+    /// Device for the models: auto, cpu, cuda…
     #[arg(long, env = "KUMO_DEVICE", value_name = "DEVICE")]
     device: Option<String>,
 

@@ -199,7 +199,7 @@ async fn announcement(
     pid: u32,
     before: Option<Announcement>,
 ) -> Announcement {
-    if role == Role::Registrar {
+    if matches!(role, Role::Registrar(_)) {
         // It listens nowhere.
         return std::future::pending().await;
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use kit::{Credential, Shutdown, Tasks, rundir::Announcement, shutdown::Signals};
-use proto::{media::v1::WatchProgressResponse, store::v1::GetStatsResponse};
+use proto::{media::v1::WatchProgressResponse, similarity::v1::GetIndexResponse};
 use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 
@@ -18,11 +18,11 @@ use super::{
     EXIT_STOPPED, Flags,
     child::{self, Ending, Handle, Surroundings},
     follow::Followers,
-    idle::{Mark, View},
+    idle::{Figures, Mark, View},
     launch::Launcher,
     progress::Progress,
     summary::{self, Memory},
-    supervise::{Action, Exit, Input, Role, Supervisor},
+    supervise::{Action, Exit, Input, Kind, Role, Supervisor},
 };
 use crate::{connection::Connection, error::Error, run::Session};
 
@@ -34,9 +34,10 @@ const REDRAW: Duration = Duration::from_millis(500);
 pub(super) enum Event {
     Listens(Role, Announcement),
     Ended(Role, Exit, Ending),
-    Demand(u64),
-    Figures(Instant, Box<GetStatsResponse>),
+    Demand(Kind, u64),
+    Figures(Instant, Box<Figures>),
     Files(WatchProgressResponse),
+    Index(GetIndexResponse),
     Roots(Result<Vec<PathBuf>, Error>),
     /// Something that the person should know.
     Notice(String),
@@ -68,6 +69,7 @@ struct Cluster<'a> {
     shutdown: Shutdown,
     followers: Option<Followers>,
     watcher: watch::Sender<Option<String>>,
+    similarity: watch::Sender<Option<String>>,
     view: View,
     memory: Memory,
     progress: Progress,
@@ -143,6 +145,7 @@ impl<'a> Cluster<'a> {
             shutdown: Shutdown::new(),
             followers: None,
             watcher: watch::channel(None).0,
+            similarity: watch::channel(None).0,
             view: View::default(),
             memory: Memory::default(),
             progress: Progress::new(),
@@ -189,9 +192,9 @@ impl<'a> Cluster<'a> {
                     self.note(&format!("the {} does not end; killing it", role.name()));
                     self.signal(role, Signal::KILL);
                 }
-                Action::ReportCrash(incarnation) => {
+                Action::ReportCrash(kind, incarnation) => {
                     if let Some(followers) = &self.followers {
-                        followers.report_crash(self.launcher.tagger_name(), incarnation);
+                        followers.report_crash(self.launcher.node_name(kind), incarnation);
                     }
                 }
                 Action::GiveUp(role) => {
@@ -234,20 +237,14 @@ impl<'a> Cluster<'a> {
         match event {
             Event::Listens(role, found) => self.listens(role, &found),
             Event::Ended(role, exit, ending) => self.ended(role, exit, ending),
-            Event::Demand(demand) => {
-                self.inputs.push_back(Input::Demand(demand));
+            Event::Demand(kind, demand) => {
+                self.inputs.push_back(Input::Demand(kind, demand));
                 self.ring();
             }
-            Event::Figures(asked, stats) => {
-                let tagged = self.view.tagged();
-                self.view.saw_stats(*stats, asked);
-                self.inputs.push_back(Input::Works(Role::Store));
-                if self.view.tagged() > tagged && self.supervisor.is_alive(Role::Tagger) {
-                    self.inputs.push_back(Input::Works(Role::Tagger));
-                }
-                let children = self.children.iter();
-                self.memory
-                    .sample(children.map(|(role, child)| (role.name(), child.pid)));
+            Event::Figures(asked, figures) => self.figures(asked, *figures),
+            Event::Index(index) => {
+                self.view.saw_index(index);
+                self.inputs.push_back(Input::Works(Role::Similarity));
                 self.look();
             }
             Event::Files(files) => {
@@ -262,6 +259,22 @@ impl<'a> Cluster<'a> {
             Event::Roots(Err(error)) => self.end(Verdict::Failed(error)),
             Event::Notice(text) => self.note(&text),
         }
+    }
+
+    fn figures(&mut self, asked: Instant, figures: Figures) {
+        let before = Kind::ALL.map(|kind| self.view.done(kind));
+        self.view.saw_figures(figures, asked);
+        self.inputs.push_back(Input::Works(Role::Store));
+        for (kind, before) in Kind::ALL.into_iter().zip(before) {
+            let role = Role::Node(kind);
+            if self.view.done(kind) > before && self.supervisor.is_alive(role) {
+                self.inputs.push_back(Input::Works(role));
+            }
+        }
+        let children = self.children.iter();
+        self.memory
+            .sample(children.map(|(role, child)| (role.name(), child.pid)));
+        self.look();
     }
 
     fn listens(&mut self, role: Role, found: &Announcement) {
@@ -279,8 +292,11 @@ impl<'a> Cluster<'a> {
             Role::Watcher => {
                 self.watcher.send_replace(Some(address));
             }
-            Role::Tagger => self.note("the tagger runs"),
-            Role::Registrar => {}
+            Role::Similarity => {
+                self.similarity.send_replace(Some(address));
+            }
+            Role::Node(kind) => self.note(&format!("the {} runs", kind.node())),
+            Role::Registrar(_) => {}
         }
     }
 
@@ -296,12 +312,14 @@ impl<'a> Cluster<'a> {
             events: self.events.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
-            busy: Arc::default(),
+            // Something always moves at the start.
+            busy: Arc::new(true.into()),
             ring: Arc::default(),
         };
         followers.demand();
         followers.figures();
         followers.files(self.watcher.subscribe(), self.credential.clone());
+        followers.index(self.similarity.subscribe(), self.credential.clone());
         // A path is a root's identity to its watcher: it must be the same from every folder.
         let absolute = |dir: &PathBuf| {
             dir.canonicalize()
@@ -316,15 +334,24 @@ impl<'a> Cluster<'a> {
     fn ended(&mut self, role: Role, exit: Exit, ending: Ending) {
         self.children.remove(&role);
         self.inputs.push_back(Input::Ended(role, exit));
-        if role == Role::Registrar && exit == Exit::Clean {
-            self.view.model_known(Instant::now());
-            self.ring();
+        match role {
+            Role::Registrar(_) if exit == Exit::Clean => {
+                self.view.model_known(Instant::now());
+                self.ring();
+            }
+            Role::Watcher => {
+                self.view.lost_files();
+                self.watcher.send_replace(None);
+            }
+            // What it said at the end is what the summary tells.
+            Role::Similarity if !self.supervisor.is_stopping() => {
+                self.view.lost_index();
+                self.similarity.send_replace(None);
+            }
+            Role::Store | Role::Similarity | Role::Registrar(_) | Role::Node(_) => {}
         }
-        if role == Role::Watcher {
-            self.view.lost_files();
-            self.watcher.send_replace(None);
-        }
-        let asked = self.supervisor.is_stopping() || (role == Role::Tagger && exit == Exit::Clean);
+        let idled = matches!(role, Role::Node(_)) && exit == Exit::Clean;
+        let asked = self.supervisor.is_stopping() || idled;
         // Said once, however often it is tried again for nothing.
         let said = ending.to_string();
         let again = self.endings.get(&role).map(ToString::to_string) == Some(said);

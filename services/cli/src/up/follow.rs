@@ -1,5 +1,5 @@
-//! Listening to store and watcher: demand, figures, scans. Each follower reports to the event loop
-//! and comes back by itself when its service does.
+//! Listening to store, watcher and similarity: demand, figures, scans, how far the index is. Each
+//! follower reports to the event loop and comes back by itself when its service does.
 
 use std::{
     path::PathBuf,
@@ -13,16 +13,17 @@ use std::{
 use kit::{Credential, Shutdown, Tasks, client::Peer};
 use proto::{
     media::v1::{WatchProgressRequest, media_service_client::MediaServiceClient},
+    similarity::v1::{GetIndexRequest, similarity_service_client::SimilarityServiceClient},
     store::v1::{
-        GetStatsRequest, ReportCrashRequest, WatchDemandRequest, WatchDemandResponse,
+        GetStatsRequest, ModelKind, ReportCrashRequest, WatchDemandRequest, WatchDemandResponse,
         admin_service_client::AdminServiceClient, capacity_service_client::CapacityServiceClient,
         task_service_client::TaskServiceClient,
     },
 };
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::cluster::Event;
-use crate::{connection::Connection, error::Error, roots};
+use super::{cluster::Event, idle::Figures, supervise::Kind};
+use crate::{connection::Connection, error::Error, models, roots};
 
 /// How long to wait before asking somebody again who did not answer.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -54,7 +55,7 @@ impl Followers {
         });
     }
 
-    /// Follows the store's demand for taggers.
+    /// Follows the store's demand for nodes of each kind.
     pub(super) fn demand(&self) {
         let (connection, events) = (self.connection.clone(), self.events.clone());
         self.start("demand", async move {
@@ -65,7 +66,10 @@ impl Followers {
                     while let Ok(Ok(Some(demand))) =
                         tokio::time::timeout(SILENCE, stream.message()).await
                     {
-                        let _ = events.send(Event::Demand(for_tagger(&demand))).await;
+                        for kind in Kind::ALL {
+                            let wanted = Event::Demand(kind, wanted(kind, &demand));
+                            let _ = events.send(wanted).await;
+                        }
                     }
                 }
                 tokio::time::sleep(AGAIN).await;
@@ -79,17 +83,12 @@ impl Followers {
         let (busy, ring) = (self.busy.clone(), self.ring.clone());
         self.start("figures", async move {
             loop {
-                let mut client = AdminServiceClient::new(connection.store());
                 let asked = Instant::now();
-                let pause = match client.get_stats(GetStatsRequest {}).await {
-                    Ok(answer) => {
-                        let figures = Event::Figures(asked, Box::new(answer.into_inner()));
+                let pause = match figures(&connection).await {
+                    Ok(figures) => {
+                        let figures = Event::Figures(asked, Box::new(figures));
                         let _ = events.send(figures).await;
-                        if busy.load(Ordering::Relaxed) {
-                            BUSY
-                        } else {
-                            QUIET
-                        }
+                        pause(&busy)
                     }
                     Err(_) => AGAIN,
                 };
@@ -127,6 +126,26 @@ impl Followers {
         });
     }
 
+    /// Asks the similarity service how far its index is, wherever it listens at the moment.
+    pub(super) fn index(&self, mut address: watch::Receiver<Option<String>>, token: Credential) {
+        let (events, busy) = (self.events.clone(), self.busy.clone());
+        self.start("index", async move {
+            loop {
+                let here = address.borrow_and_update().clone();
+                if let Some(Ok(peer)) = here.map(|address| Peer::new(&address, &token)) {
+                    let mut client = SimilarityServiceClient::new(peer.channel());
+                    if let Ok(answer) = client.get_index(GetIndexRequest {}).await {
+                        let _ = events.send(Event::Index(answer.into_inner())).await;
+                    }
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pause(&busy)) => {}
+                    changed = address.changed() => if changed.is_err() { return },
+                }
+            }
+        });
+    }
+
     /// Finds out what to watch: the folders given, or those that this watcher had before.
     pub(super) fn roots(&self, given: Vec<PathBuf>, watcher: String) {
         let (connection, events) = (self.connection.clone(), self.events.clone());
@@ -147,7 +166,7 @@ impl Followers {
         });
     }
 
-    /// Tells the store that a tagger died, so that what it was running is looked at with care.
+    /// Tells the store that a node died, so that what it was running is looked at with care.
     pub(super) fn report_crash(&self, node: String, incarnation: u64) {
         let (connection, events) = (self.connection.clone(), self.events.clone());
         self.start("crash", async move {
@@ -168,13 +187,34 @@ impl Followers {
     }
 }
 
-/// Everything that wants a tagger of this machine. Posts that the backfill has yet to reach count
-/// once they have tasks.
-fn for_tagger(demand: &WatchDemandResponse) -> u64 {
-    use proto::store::v1::ModelKind;
+/// How long to wait before asking again somebody who answered.
+fn pause(busy: &AtomicBool) -> Duration {
+    if busy.load(Ordering::Relaxed) {
+        BUSY
+    } else {
+        QUIET
+    }
+}
+
+async fn figures(connection: &Connection) -> Result<Figures, Error> {
+    let mut client = AdminServiceClient::new(connection.store());
+    let stats = connection.ask(client.get_stats(GetStatsRequest {}));
+    Ok(Figures {
+        stats: stats.await?,
+        models: models::list(connection).await?,
+    })
+}
+
+/// Everything that wants a node of this kind. Posts that the backfill has yet to reach count once
+/// they have tasks.
+fn wanted(kind: Kind, demand: &WatchDemandResponse) -> u64 {
+    let kind = match kind {
+        Kind::Tag => ModelKind::Tag,
+        Kind::Embed => ModelKind::Embed,
+    };
     let demands = demand.demands.iter();
     demands
-        .filter(|demand| demand.kind() == ModelKind::Tag)
+        .filter(|demand| demand.kind() == kind)
         .map(|demand| demand.leasable + demand.leased + demand.interactive)
         .sum()
 }
@@ -214,7 +254,7 @@ async fn roots_to_watch(
 
 #[cfg(test)]
 mod tests {
-    use proto::store::v1::{Demand, ModelKind};
+    use proto::store::v1::Demand;
 
     use super::*;
 
@@ -229,14 +269,16 @@ mod tests {
             backfill_left: 1000,
             ..Demand::default()
         };
-        let embed = Demand {
+        let embed = |leasable, interactive| Demand {
             kind: ModelKind::Embed.into(),
-            leasable: 50,
+            leasable,
+            interactive,
             ..Demand::default()
         };
         let demand = WatchDemandResponse {
-            demands: vec![tag, embed],
+            demands: vec![tag, embed(50, 0), embed(0, 2)],
         };
-        assert_eq!(for_tagger(&demand), 8);
+        assert_eq!(wanted(Kind::Tag, &demand), 8);
+        assert_eq!(wanted(Kind::Embed, &demand), 52);
     }
 }

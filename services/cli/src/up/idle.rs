@@ -2,14 +2,28 @@
 
 use std::time::Instant;
 
-use proto::{media::v1::WatchProgressResponse, store::v1::GetStatsResponse};
+use proto::{
+    media::v1::WatchProgressResponse,
+    similarity::v1::GetIndexResponse,
+    store::v1::{GetStatsResponse, Model, ModelKind},
+};
+
+use super::supervise::Kind;
+
+/// What the store says of itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures {
+    pub(super) stats: GetStatsResponse,
+    pub(super) models: Vec<Model>,
+}
 
 /// What was last seen.
 #[derive(Debug, Default)]
 pub(super) struct View {
     files: Option<(Instant, WatchProgressResponse)>,
-    stats: Option<(Instant, GetStatsResponse)>,
-    /// When the model became known: then posts that were done before want results.
+    figures: Option<(Instant, Figures)>,
+    index: Option<GetIndexResponse>,
+    /// When the last model became known: then posts that were done before want results.
     known_at: Option<Instant>,
     /// Files registered by watchers that have ended since.
     registered_before: u64,
@@ -17,7 +31,7 @@ pub(super) struct View {
 
 /// Figures that change while anything moves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Mark([u64; 10]);
+pub(super) struct Mark([u64; 12]);
 
 impl View {
     /// The watcher said how it is.
@@ -37,11 +51,21 @@ impl View {
     }
 
     /// The store gave its figures; it was asked at `asked`.
-    pub(super) fn saw_stats(&mut self, stats: GetStatsResponse, asked: Instant) {
-        self.stats = Some((asked, stats));
+    pub(super) fn saw_figures(&mut self, figures: Figures, asked: Instant) {
+        self.figures = Some((asked, figures));
     }
 
-    /// The store knows the model now; figures asked for before are too old to prove anything.
+    /// The similarity service said how far it is.
+    pub(super) fn saw_index(&mut self, index: GetIndexResponse) {
+        self.index = Some(index);
+    }
+
+    /// The similarity service is gone; what it said is void.
+    pub(super) fn lost_index(&mut self) {
+        self.index = None;
+    }
+
+    /// The store knows a model now; figures asked for before are too old to prove anything.
     pub(super) fn model_known(&mut self, now: Instant) {
         self.known_at = Some(now);
     }
@@ -53,13 +77,18 @@ impl View {
 
     /// The store's figures.
     pub(super) fn stats(&self) -> Option<&GetStatsResponse> {
-        self.stats.as_ref().map(|(_, stats)| stats)
+        self.figures.as_ref().map(|(_, figures)| &figures.stats)
+    }
+
+    /// Posts that look-alike search knows.
+    pub(super) fn indexed(&self) -> u64 {
+        self.index.as_ref().map_or(0, |index| index.posts)
     }
 
     /// Whether every file is catalogued, and the store's figures are younger than that. (A file is
     /// pending until its post and tasks are committed, so no task can be missed in between.)
     pub(super) fn is_catalogued(&self) -> bool {
-        match (&self.files, &self.stats) {
+        match (&self.files, &self.figures) {
             (Some((seen, files)), Some((asked, _))) => {
                 let done = files.first_scan_done && !files.scanning && files.pending == 0;
                 done && asked >= seen && self.known_at.is_none_or(|at| *asked >= at)
@@ -75,18 +104,34 @@ impl View {
         })
     }
 
-    /// Whether nothing is left to do once the model is known.
+    /// Whether nothing is left to do once the models are known.
     pub(super) fn is_idle(&self) -> bool {
         self.is_catalogued() && self.wanted() == 0
     }
 
-    /// Posts that have all their results. Without any result, posts of a library without a model
-    /// count as done for the store; a person would not call them tagged.
-    pub(super) fn tagged(&self) -> u64 {
-        match self.stats() {
-            Some(stats) if stats.predictions > 0 => stats.posts_done,
-            _ => 0,
+    /// Whether look-alike search knows all that the store told last. (A feed is of one epoch, and
+    /// positions only grow.)
+    pub(super) fn is_indexed(&self) -> bool {
+        let reached = self.index.as_ref().and_then(|index| index.cursor);
+        match (reached, self.stats()) {
+            (Some(reached), Some(stats)) => {
+                reached.epoch == stats.epoch && reached.seq >= stats.seq
+            }
+            _ => false,
         }
+    }
+
+    /// Posts that have the result of every active model of a kind; 0 without one. (Results of posts
+    /// in the trash are kept, but such posts are not counted.)
+    pub(super) fn done(&self, kind: Kind) -> u64 {
+        let kind = match kind {
+            Kind::Tag => ModelKind::Tag,
+            Kind::Embed => ModelKind::Embed,
+        };
+        let models = self.figures.iter().flat_map(|(_, figures)| &figures.models);
+        let active = models.filter(|model| model.active && model.kind() == kind);
+        let done = active.map(|model| model.done).min().unwrap_or(0);
+        done.min(self.stats().map_or(0, |stats| stats.posts))
     }
 
     /// Tasks and files that failed.
@@ -106,6 +151,10 @@ impl View {
             files.failed,
             stats.seq,
             stats.predictions,
+            stats.embeddings,
+            self.index
+                .as_ref()
+                .map_or(0, |index| index.cursor.unwrap_or_default().seq),
             stats.tasks_queued,
             stats.tasks_parked,
             stats.tasks_failed,
@@ -117,6 +166,8 @@ impl View {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proto::store::v1::Cursor;
 
     use super::*;
 
@@ -132,8 +183,15 @@ mod tests {
         let now = Instant::now();
         let mut view = View::default();
         view.saw_files(files, now);
-        view.saw_stats(stats, now);
+        view.saw_figures(figures(stats), now);
         view
+    }
+
+    fn figures(stats: GetStatsResponse) -> Figures {
+        Figures {
+            stats,
+            models: Vec::new(),
+        }
     }
 
     #[test]
@@ -141,10 +199,10 @@ mod tests {
         let now = Instant::now();
         let mut view = View::default();
         assert!(!view.is_idle());
-        view.saw_stats(GetStatsResponse::default(), now);
+        view.saw_figures(Figures::default(), now);
         view.saw_files(scanned(), now + Duration::from_millis(1));
         assert!(!view.is_idle());
-        view.saw_stats(GetStatsResponse::default(), now + Duration::from_millis(2));
+        view.saw_figures(Figures::default(), now + Duration::from_millis(2));
         assert!(view.is_idle());
         view.lost_files();
         assert!(!view.is_idle());
@@ -164,9 +222,9 @@ mod tests {
             backfill_left,
             ..GetStatsResponse::default()
         };
-        view.saw_stats(stats, known);
+        view.saw_figures(figures(stats), known);
         assert!(!view.is_idle());
-        view.saw_stats(GetStatsResponse::default(), known);
+        view.saw_figures(Figures::default(), known);
         assert!(view.is_idle());
     }
 
@@ -233,17 +291,48 @@ mod tests {
     }
 
     #[test]
-    fn posts_of_a_library_without_results_are_not_tagged() {
+    fn a_post_is_tagged_once_every_active_model_of_that_kind_has_seen_it() {
+        let model = |kind: ModelKind, active, done| Model {
+            kind: kind.into(),
+            active,
+            done,
+            ..Model::default()
+        };
         let stats = GetStatsResponse {
             posts: 5,
             posts_done: 5,
             ..GetStatsResponse::default()
         };
-        assert_eq!(view(scanned(), stats).tagged(), 0);
+        let mut view = view(scanned(), stats);
+        assert_eq!((view.done(Kind::Tag), view.done(Kind::Embed)), (0, 0));
+        let models = vec![
+            model(ModelKind::Tag, true, 4),
+            model(ModelKind::Tag, true, 3),
+            model(ModelKind::Tag, false, 1),
+            model(ModelKind::Embed, true, 7),
+        ];
+        view.saw_figures(Figures { stats, models }, Instant::now());
+        assert_eq!(view.done(Kind::Tag), 3);
+        assert_eq!(view.done(Kind::Embed), 5, "two of them are in the trash");
+    }
+
+    #[test]
+    fn the_index_is_there_when_it_has_followed_to_the_last_change_of_this_epoch() {
         let stats = GetStatsResponse {
-            predictions: 5,
-            ..stats
+            epoch: 9,
+            seq: 40,
+            ..GetStatsResponse::default()
         };
-        assert_eq!(view(scanned(), stats).tagged(), 5);
+        let mut view = view(scanned(), stats);
+        assert!(!view.is_indexed(), "it has not said anything");
+        for (epoch, seq, there) in [(9, 39, false), (8, 90, false), (9, 40, true)] {
+            view.saw_index(GetIndexResponse {
+                cursor: Some(Cursor { epoch, seq }),
+                ..GetIndexResponse::default()
+            });
+            assert_eq!(view.is_indexed(), there, "{epoch} {seq}");
+        }
+        view.lost_index();
+        assert!(!view.is_indexed());
     }
 }

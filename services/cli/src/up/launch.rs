@@ -8,7 +8,10 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{Flags, Ports, supervise::Role};
+use super::{
+    Flags, Ports,
+    supervise::{Kind, Role},
+};
 use crate::error::Error;
 
 /// Everything that the command lines are made from.
@@ -19,7 +22,8 @@ pub(super) struct Launcher {
     instance: String,
     ports: Ports,
     log: String,
-    model: Option<PathBuf>,
+    tag_model: Option<PathBuf>,
+    embed_model: Option<PathBuf>,
     runtime: Option<PathBuf>,
     device: Option<String>,
     /// Where the store listened first: it comes back there, so that the others find it.
@@ -38,11 +42,8 @@ impl Launcher {
         let programs = flags.programs.clone().unwrap_or_else(|| beside.to_owned());
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         Ok(Self {
-            model: flags
-                .model
-                .as_ref()
-                .map(absolute)
-                .or_else(|| built_in_model(&programs)),
+            tag_model: flags.model.as_ref().map(absolute),
+            embed_model: flags.embed_model.as_ref().map(absolute),
             programs,
             data: absolute(&data.to_owned()),
             instance: flags.instance(),
@@ -55,9 +56,9 @@ impl Launcher {
         })
     }
 
-    /// Name of the tagger of this machine: a node, beside which there may be others.
-    pub(super) fn tagger_name(&self) -> String {
-        format!("{}-tagger", self.instance)
+    /// Name of this machine's node of a kind, beside which there may be others elsewhere.
+    pub(super) fn node_name(&self, kind: Kind) -> String {
+        format!("{}-{}", self.instance, kind.node())
     }
 
     /// Name of the watcher of this machine.
@@ -70,7 +71,9 @@ impl Launcher {
         let program = match role {
             Role::Store => "kumo-store",
             Role::Watcher => "kumo-watcher",
-            Role::Registrar | Role::Tagger => "kumo-tagger",
+            Role::Similarity => "kumo-similarity",
+            Role::Registrar(Kind::Tag) | Role::Node(Kind::Tag) => "kumo-tagger",
+            Role::Registrar(Kind::Embed) | Role::Node(Kind::Embed) => "kumo-embedder",
         };
         let mut command = Command::new(self.programs.join(program));
         // Flags are given by name; what the person's own shell says is for their commands.
@@ -98,10 +101,17 @@ impl Launcher {
                 self.store_flag(&mut command);
                 command.arg("--").args(&self.roots);
             }
-            Role::Registrar | Role::Tagger => {
-                command.args(["--instance", &self.tagger_name()]);
+            Role::Similarity => {
+                command.args(["--instance", &self.instance]);
                 self.store_flag(&mut command);
-                self.inference(role, &mut command);
+            }
+            Role::Registrar(kind) | Role::Node(kind) => {
+                command.args(["--instance", &self.node_name(kind)]);
+                self.store_flag(&mut command);
+                self.inference(kind, &mut command);
+                if role == Role::Registrar(kind) {
+                    command.arg("--register-only");
+                }
             }
         }
         command
@@ -113,8 +123,13 @@ impl Launcher {
         }
     }
 
-    fn inference(&self, role: Role, command: &mut Command) {
-        if let Some(model) = &self.model {
+    /// Without a model folder the program takes the built-in one.
+    fn inference(&self, kind: Kind, command: &mut Command) {
+        let model = match kind {
+            Kind::Tag => &self.tag_model,
+            Kind::Embed => &self.embed_model,
+        };
+        if let Some(model) = model {
             command.arg("--model").arg(model);
         }
         if let Some(runtime) = &self.runtime {
@@ -123,18 +138,17 @@ impl Launcher {
         if let Some(device) = &self.device {
             command.args(["--device", device]);
         }
-        if role == Role::Registrar {
-            command.arg("--register-only");
-        }
     }
 
     fn listen(&self, role: Role, command: &mut Command) {
         let any = || SocketAddr::from(([127, 0, 0, 1], 0));
         let address = match (role, self.ports) {
             (Role::Store, Ports::Any) => self.store.unwrap_or_else(any),
-            // A registrar listens nowhere that matters, and must not take the tagger's port.
-            (Role::Registrar, _) | (_, Ports::Any) => any(),
-            (Role::Store | Role::Watcher | Role::Tagger, Ports::Default) => return,
+            // A registrar listens nowhere that matters, and must not take the node's port.
+            (Role::Registrar(_), _) | (_, Ports::Any) => any(),
+            (Role::Store | Role::Watcher | Role::Similarity | Role::Node(_), Ports::Default) => {
+                return;
+            }
         };
         command.args([
             "--listen",
@@ -161,21 +175,6 @@ fn is_shared(name: &OsString) -> bool {
     ]
     .iter()
     .any(|shared| name == shared)
-}
-
-/// The model that comes with the program: installed under a prefix, or in the source folder that
-/// the program was built in. Without one the tagger looks for itself.
-fn built_in_model(programs: &Path) -> Option<PathBuf> {
-    let prefix = programs.parent().map(|p| p.join("share/kumobooru/models"));
-    let source = programs
-        .ancestors()
-        .nth(2)
-        .map(|source| source.join("services/inference/models"));
-    [prefix, source]
-        .into_iter()
-        .flatten()
-        .map(|models| models.join("palette-tagger"))
-        .find(|model| model.join("model.toml").is_file())
 }
 
 #[cfg(test)]
@@ -213,8 +212,8 @@ mod tests {
 
     #[test]
     fn on_default_ports_nothing_is_said_of_them_but_to_the_registrar() {
-        assert!(!line(&[], Role::Tagger).contains("--listen"));
-        let registrar = line(&["--runtime", "/r"], Role::Registrar);
+        assert!(!line(&[], Role::Node(Kind::Tag)).contains("--listen"));
+        let registrar = line(&["--runtime", "/r"], Role::Registrar(Kind::Tag));
         assert!(registrar.contains("--listen 127.0.0.1:0"));
         assert!(registrar.contains("--register-only") && registrar.contains("--runtime /r"));
     }
@@ -227,15 +226,24 @@ mod tests {
     }
 
     #[test]
-    fn a_built_program_finds_the_model_of_its_source_folder() {
-        let source = tempfile::tempdir().expect("a folder");
-        let model = source
-            .path()
-            .join("services/inference/models/palette-tagger");
-        std::fs::create_dir_all(&model).expect("makes");
-        let programs = source.path().join("target/debug");
-        assert_eq!(built_in_model(&programs), None);
-        std::fs::write(model.join("model.toml"), "").expect("writes");
-        assert_eq!(built_in_model(&programs), Some(model));
+    fn each_kind_of_inference_has_its_own_program_name_and_model() {
+        let flags = [
+            "--instance",
+            "den",
+            "--model",
+            "/wd",
+            "--embed-model",
+            "/clip",
+        ];
+        let tagger = line(&flags, Role::Node(Kind::Tag));
+        assert!(tagger.contains("--instance den-tagger"), "{tagger}");
+        assert!(tagger.contains("--model /wd") && !tagger.contains("/clip"));
+        let embedder = line(&flags, Role::Registrar(Kind::Embed));
+        assert!(embedder.contains("--instance den-embedder"), "{embedder}");
+        assert!(embedder.contains("--model /clip") && !embedder.contains("/wd"));
+        assert!(!line(&[], Role::Node(Kind::Embed)).contains("--model"));
+        let similarity = line(&flags, Role::Similarity);
+        assert!(similarity.contains("--store http://127.0.0.1:4444"));
+        assert!(!similarity.contains("--model"), "{similarity}");
     }
 }

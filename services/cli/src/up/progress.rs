@@ -9,7 +9,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::idle::View;
+use super::{idle::View, supervise::Kind};
 use crate::{
     amount,
     terminal::{Terminal, escape},
@@ -27,7 +27,7 @@ pub(super) struct Progress {
     shown: String,
     shown_at: Option<Instant>,
     files: Rate,
-    tagged: Rate,
+    results: Rate,
 }
 
 impl Progress {
@@ -43,7 +43,7 @@ impl Progress {
             shown: String::new(),
             shown_at: None,
             files: Rate::default(),
-            tagged: Rate::default(),
+            results: Rate::default(),
         }
     }
 
@@ -56,11 +56,12 @@ impl Progress {
         out: &Terminal,
     ) {
         self.files.add(now, view.registered());
-        self.tagged.add(now, view.tagged());
+        let results = Kind::ALL.into_iter().map(|kind| view.done(kind));
+        self.results.add(now, results.sum());
         let text = line(
             view,
             self.files.per_second(),
-            self.tagged.per_second(),
+            self.results.per_second(),
             trouble,
         );
         if let Some(bar) = &self.bar {
@@ -94,7 +95,7 @@ impl Progress {
     }
 }
 
-fn line(view: &View, files_rate: f64, tagged_rate: f64, trouble: Option<&str>) -> String {
+fn line(view: &View, files_rate: f64, results_rate: f64, trouble: Option<&str>) -> String {
     let mut parts = Vec::new();
     match view.files() {
         None => parts.push("waiting for the watcher".to_owned()),
@@ -118,19 +119,20 @@ fn line(view: &View, files_rate: f64, tagged_rate: f64, trouble: Option<&str>) -
         Some(_) => parts.push("all files catalogued".to_owned()),
     }
     if let Some(stats) = view.stats() {
-        let mut tagged = format!(
-            "{} of {} tagged",
-            amount::count(view.tagged()),
-            amount::of(stats.posts, "post")
+        let mut done = format!(
+            "{} of {} tagged, {} embedded",
+            amount::count(view.done(Kind::Tag)),
+            amount::of(stats.posts, "post"),
+            amount::count(view.done(Kind::Embed)),
         );
         if view.wanted() > 0 {
-            tagged.push_str(&format!(" ({}", amount::rate(tagged_rate)));
-            if let Some(left) = amount::time_left(view.wanted(), tagged_rate) {
-                tagged.push_str(&format!(", about {} left", amount::duration(left)));
+            done.push_str(&format!(" ({}", amount::rate(results_rate)));
+            if let Some(left) = amount::time_left(view.wanted(), results_rate) {
+                done.push_str(&format!(", about {} left", amount::duration(left)));
             }
-            tagged.push(')');
+            done.push(')');
         }
-        parts.push(tagged);
+        parts.push(done);
         if view.failed() > 0 {
             parts.push(format!("{} failed", amount::count(view.failed())));
         }
@@ -181,9 +183,13 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
-    use proto::{media::v1::WatchProgressResponse, store::v1::GetStatsResponse};
+    use proto::{
+        media::v1::WatchProgressResponse,
+        store::v1::{GetStatsResponse, Model, ModelKind},
+    };
 
     use super::*;
+    use crate::up::idle::Figures;
 
     #[test]
     fn the_line_says_what_is_done_and_how_long_the_rest_takes() {
@@ -201,17 +207,23 @@ mod tests {
         view.saw_files(files, now);
         let stats = GetStatsResponse {
             posts: 830,
-            posts_done: 600,
-            predictions: 600,
-            tasks_queued: 230,
+            tasks_queued: 530,
             ingest_failures: 1,
             ..GetStatsResponse::default()
         };
-        view.saw_stats(stats, now);
+        let model = |kind: ModelKind, done| Model {
+            kind: kind.into(),
+            active: true,
+            done,
+            ..Model::default()
+        };
+        let models = vec![model(ModelKind::Tag, 600), model(ModelKind::Embed, 530)];
+        view.saw_figures(Figures { stats, models }, now);
         assert_eq!(
             line(&view, 95.0, 50.0, Some("no runtime")),
             "scanning: 1,200 files seen, 830 registered (95/s), 370 to go · the watcher waits: \
-             STORE_UNREACHABLE · 600 of 830 posts tagged (50/s, about 5 s left) · 1 failed · no runtime"
+             STORE_UNREACHABLE · 600 of 830 posts tagged, 530 embedded (50/s, about 11 s left) \
+             · 1 failed · no runtime"
         );
     }
 

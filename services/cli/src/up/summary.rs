@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::idle::View;
+use super::{idle::View, supervise::Kind};
 use crate::{
     amount,
     error::Error,
@@ -66,7 +66,9 @@ pub(super) fn write(
     if out.json() {
         return out.object(&json!({
             "posts": stats.posts,
-            "tagged": view.tagged(),
+            "tagged": view.done(Kind::Tag),
+            "embedded": view.done(Kind::Embed),
+            "indexed": view.indexed(),
             "failed": view.failed(),
             "ingest_failures": stats.ingest_failures,
             "parked": stats.tasks_parked,
@@ -78,9 +80,10 @@ pub(super) fn write(
         }));
     }
     out.line(&format!(
-        "{}, {} tagged, {} failed, {} parked; {} registered in {} ({})",
+        "{}, {} tagged, {} embedded, {} failed, {} parked; {} registered in {} ({})",
         amount::of(stats.posts, "post"),
-        amount::count(view.tagged()),
+        amount::count(view.done(Kind::Tag)),
+        amount::count(view.done(Kind::Embed)),
         amount::count(view.failed()),
         amount::count(stats.tasks_parked),
         amount::of(registered, "file"),

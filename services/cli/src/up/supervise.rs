@@ -1,9 +1,9 @@
 //! Who runs, who is started again and when, and in what order all end: a pure state machine. Time
 //! comes in with every input; what is to be done comes out.
 //!
-//! The store runs first. The watcher and the registrar (which makes the model known, and ends)
-//! follow once the store listens; the tagger runs only while there is demand. What dies is started
-//! again with a back-off that doubles.
+//! The store runs first. The watcher, the similarity service and the registrars (each makes the
+//! model of a kind of inference known, and ends) follow once the store listens; a node of a kind
+//! runs only while there is demand for it. What dies is started again with a back-off that doubles.
 
 use std::time::{Duration, Instant};
 
@@ -16,27 +16,77 @@ const WELL: Duration = Duration::from_secs(60);
 /// How long a child may take to end before it is killed; longer than its own grace period.
 pub(super) const GRACE: Duration = Duration::from_secs(25);
 
+/// A kind of inference, with a program of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Tag,
+    Embed,
+}
+
+impl Kind {
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Tag, Self::Embed];
+
+    /// What a node of this kind is called.
+    pub(super) fn node(self) -> &'static str {
+        match self {
+            Self::Tag => "tagger",
+            Self::Embed => "embedder",
+        }
+    }
+
+    /// What it does, for people.
+    pub(super) fn work(self) -> &'static str {
+        match self {
+            Self::Tag => "tagging",
+            Self::Embed => "embedding",
+        }
+    }
+}
+
 /// A child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Role {
     Store,
     Watcher,
-    /// `kumo-tagger --register-only`.
-    Registrar,
-    Tagger,
+    Similarity,
+    /// A node's program with `--register-only`.
+    Registrar(Kind),
+    Node(Kind),
 }
 
 impl Role {
     /// In the order in which they start.
-    pub(super) const ALL: [Self; 4] = [Self::Store, Self::Watcher, Self::Registrar, Self::Tagger];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Store,
+        Self::Watcher,
+        Self::Similarity,
+        Self::Registrar(Kind::Tag),
+        Self::Registrar(Kind::Embed),
+        Self::Node(Kind::Tag),
+        Self::Node(Kind::Embed),
+    ];
 
     /// Its name for people, and of its log.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::Watcher => "watcher",
-            Self::Registrar => "registrar",
-            Self::Tagger => "tagger",
+            Self::Similarity => "similarity",
+            Self::Registrar(Kind::Tag) => "tagger-registrar",
+            Self::Registrar(Kind::Embed) => "embedder-registrar",
+            Self::Node(kind) => kind.node(),
+        }
+    }
+
+    /// Place among [`Role::ALL`].
+    fn place(self) -> usize {
+        match self {
+            Self::Store => 0,
+            Self::Watcher => 1,
+            Self::Similarity => 2,
+            Self::Registrar(kind) => 3 + kind as usize,
+            Self::Node(kind) => 5 + kind as usize,
         }
     }
 }
@@ -65,8 +115,8 @@ pub(super) enum Input {
     RootsKnown,
     /// A child ended.
     Ended(Role, Exit),
-    /// Tasks and people that want a tagger.
-    Demand(u64),
+    /// Tasks and people that want a node of a kind.
+    Demand(Kind, u64),
     /// Everything shall end.
     Stop,
 }
@@ -79,8 +129,8 @@ pub(super) enum Action {
     Terminate(Role),
     /// End it.
     Kill(Role),
-    /// Tell the store that this incarnation of the tagger died.
-    ReportCrash(u64),
+    /// Tell the store that this incarnation of the node of a kind died.
+    ReportCrash(Kind, u64),
     /// A child that nothing works without cannot start: everything ends.
     GiveUp(Role),
     /// All have ended.
@@ -124,31 +174,38 @@ impl Member {
     }
 }
 
+/// What is known of a kind of inference.
+#[derive(Debug, Clone, Copy, Default)]
+struct Inference {
+    /// Whether its model is known to the store.
+    registered: bool,
+    demand: u64,
+    /// Since when nobody wants a node of it.
+    idle_since: Option<Instant>,
+}
+
 /// All children.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    members: [Member; 4],
+    /// By [`Role::place`].
+    members: [Member; Role::ALL.len()],
+    /// By kind.
+    inference: [Inference; Kind::ALL.len()],
     idle_stop: Duration,
     store_listens: bool,
     roots_known: bool,
-    registered: bool,
-    demand: u64,
-    /// Since when nobody wants a tagger.
-    idle_since: Option<Instant>,
     stopping: bool,
 }
 
 impl Supervisor {
-    /// `idle_stop`: how long the tagger outlives the demand.
+    /// `idle_stop`: how long a node outlives the demand.
     pub(super) fn new(idle_stop: Duration) -> Self {
         Self {
             members: std::array::from_fn(|_| Member::new()),
+            inference: Default::default(),
             idle_stop,
             store_listens: false,
             roots_known: false,
-            registered: false,
-            demand: 0,
-            idle_since: None,
             stopping: false,
         }
     }
@@ -169,10 +226,11 @@ impl Supervisor {
             }
             Input::RootsKnown => self.roots_known = true,
             Input::Ended(role, exit) => self.ended(role, exit, now, &mut actions),
-            Input::Demand(demand) => {
-                self.demand = demand;
-                self.idle_since = match demand {
-                    0 => self.idle_since.or(Some(now)),
+            Input::Demand(kind, demand) => {
+                let inference = &mut self.inference[kind as usize];
+                inference.demand = demand;
+                inference.idle_since = match demand {
+                    0 => inference.idle_since.or(Some(now)),
                     _ => None,
                 };
             }
@@ -189,17 +247,19 @@ impl Supervisor {
             Phase::Ends { kill_at } => kill_at,
             Phase::Down | Phase::Runs { .. } => None,
         });
-        let tagger = &self.members[Role::Tagger as usize];
-        let idle = match (tagger.phase, self.idle_since) {
-            (Phase::Runs { .. }, Some(since)) => Some(since + self.idle_stop),
-            _ => None,
-        };
+        let idle = Kind::ALL.into_iter().filter_map(|kind| {
+            let node = &self.members[Role::Node(kind).place()];
+            match (node.phase, self.inference[kind as usize].idle_since) {
+                (Phase::Runs { .. }, Some(since)) => Some(since + self.idle_stop),
+                _ => None,
+            }
+        });
         phases.chain(idle).min()
     }
 
     /// Whether a child runs, or ends.
     pub(super) fn is_alive(&self, role: Role) -> bool {
-        self.members[role as usize].is_alive()
+        self.members[role.place()].is_alive()
     }
 
     /// Whether everything ends.
@@ -207,26 +267,26 @@ impl Supervisor {
         self.stopping
     }
 
-    /// Whether the model is known to the store.
+    /// Whether the model of every kind is known to the store.
     pub(super) fn is_registered(&self) -> bool {
-        self.registered
+        self.inference.iter().all(|kind| kind.registered)
     }
 
     /// How often in a row a child gave up by itself.
     pub(super) fn refusals(&self, role: Role) -> u32 {
-        self.members[role as usize].refusals
+        self.members[role.place()].refusals
     }
 
     /// When a child that died is started again.
     pub(super) fn starts_again(&self, role: Role) -> Option<Instant> {
-        match self.members[role as usize].phase {
+        match self.members[role.place()].phase {
             Phase::Waits { until } if !self.stopping => Some(until),
             _ => None,
         }
     }
 
     fn member(&mut self, role: Role) -> &mut Member {
-        &mut self.members[role as usize]
+        &mut self.members[role.place()]
     }
 
     fn ended(&mut self, role: Role, exit: Exit, now: Instant, actions: &mut Vec<Action>) {
@@ -244,8 +304,8 @@ impl Supervisor {
             member.refusals = 0;
         }
         match (role, exit) {
-            (Role::Registrar, Exit::Clean) => {
-                self.registered = true;
+            (Role::Registrar(kind), Exit::Clean) => {
+                self.inference[kind as usize].registered = true;
                 return;
             }
             (_, Exit::Clean) => {}
@@ -257,10 +317,10 @@ impl Supervisor {
         member.deaths += 1;
         member.phase = Phase::Waits { until: now + wait };
         let essential = matches!(role, Role::Store | Role::Watcher);
-        if let (Role::Tagger, Some(incarnation)) = (role, incarnation)
+        if let (Role::Node(kind), Some(incarnation)) = (role, incarnation)
             && exit != Exit::Clean
         {
-            actions.push(Action::ReportCrash(incarnation));
+            actions.push(Action::ReportCrash(kind, incarnation));
         } else if essential && exit == Exit::Refused && !member.works && !stopping {
             actions.push(Action::GiveUp(role));
             self.stopping = true;
@@ -268,21 +328,26 @@ impl Supervisor {
     }
 
     fn is_wanted(&self, role: Role, now: Instant) -> bool {
-        let alive = |role| self.is_alive(role);
-        let workers = alive(Role::Tagger) || alive(Role::Registrar);
+        let is_other = |role: &Role| !matches!(role, Role::Store | Role::Watcher);
+        let mut others = Role::ALL.into_iter().filter(is_other);
+        let others = others.any(|role| self.is_alive(role));
         match role {
-            Role::Store if self.stopping => workers || alive(Role::Watcher),
-            Role::Watcher if self.stopping => workers,
-            Role::Registrar | Role::Tagger if self.stopping => false,
+            Role::Store if self.stopping => others || self.is_alive(Role::Watcher),
+            Role::Watcher if self.stopping => others,
+            Role::Similarity | Role::Registrar(_) | Role::Node(_) if self.stopping => false,
             Role::Store => true,
             Role::Watcher => self.store_listens && self.roots_known,
-            Role::Registrar => self.store_listens && !self.registered,
-            Role::Tagger => {
-                let lingers = alive(Role::Tagger)
-                    && self
+            Role::Similarity => self.store_listens,
+            Role::Registrar(kind) => {
+                self.store_listens && !self.inference[kind as usize].registered
+            }
+            Role::Node(kind) => {
+                let inference = self.inference[kind as usize];
+                let lingers = self.is_alive(role)
+                    && inference
                         .idle_since
                         .is_none_or(|since| now < since + self.idle_stop);
-                self.registered && (self.demand > 0 || lingers)
+                inference.registered && (inference.demand > 0 || lingers)
             }
         }
     }

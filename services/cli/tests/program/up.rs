@@ -13,9 +13,11 @@ use std::{
 
 use proto::{
     media::v1::{WatchProgressRequest, WatchProgressResponse},
+    similarity::v1::{GetIndexRequest, GetIndexResponse},
     store::v1::{
-        Demand, GetStatsRequest, GetStatsResponse, ListRootsRequest, ListRootsResponse, ModelKind,
-        ReportCrashRequest, ReportCrashResponse, WatchDemandRequest, WatchDemandResponse,
+        Cursor, Demand, GetStatsRequest, GetStatsResponse, ListModelsRequest, ListModelsResponse,
+        ListRootsRequest, ListRootsResponse, Model, ModelKind, ReportCrashRequest,
+        ReportCrashResponse, WatchDemandRequest, WatchDemandResponse,
     },
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -34,7 +36,8 @@ struct Stage {
 }
 
 impl Stage {
-    /// A cluster that has three pictures to tag until a tagger serves.
+    /// A cluster that has three pictures to tag until a tagger serves, and to embed until an
+    /// embedder does, and whose similarity service follows.
     fn new() -> Self {
         let base = tempfile::tempdir().expect("a folder");
         fs::create_dir(base.path().join("library")).expect("makes");
@@ -49,17 +52,23 @@ impl Stage {
         for role in ["store", "watcher"] {
             stage.stand_in(role, SERVE);
         }
-        stage.stand_in("tagger", &format!("touch $base/tagged\n{SERVE}"));
+        for (role, done) in [
+            ("tagger", "tagged"),
+            ("embedder", "embedded"),
+            ("similarity", "followed"),
+        ] {
+            stage.stand_in(role, &format!("touch $base/{done}\n{SERVE}"));
+        }
         stage
     }
 
-    /// Writes the script of a role. The registrar is the tagger that leaves at once.
+    /// Writes the script of a role. A registrar is a node that leaves at once.
     fn stand_in(&self, role: &str, then: &str) {
         let path = self.base.path().join(format!("kumo-{role}"));
         let script = format!(
             r#"#!/bin/sh
 base={base}; data={data}; role={role}; announced=$data/run/$role.json
-case "$*" in *--register-only*) echo register >>$base/journal; exit 0;; esac
+case "$*" in *--register-only*) echo register $role >>$base/journal; exit 0;; esac
 # Before it is known to have started: whoever reads that may stop it at once.
 trap 'kill $! 2>/dev/null; echo end $role >>$base/journal; rm -f $announced; exit 0' TERM
 echo start $role >>$base/journal
@@ -105,44 +114,97 @@ mv $announced.new $announced
 
     /// Starts `kumo up` and waits until its journal has this line.
     fn start_until(&self, line: &str) -> Child {
-        let mut command = self.up(&[]);
+        let mut child = self.start(&[]);
+        self.wait_for(line, 1);
+        let ended = child.try_wait().expect("our own child");
+        assert!(ended.is_none(), "{ended:?}: {:?}", self.journal());
+        child
+    }
+
+    fn start(&self, flags: &[&str]) -> Child {
+        let mut command = self.up(flags);
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("starts");
+        command.spawn().expect("starts")
+    }
+
+    /// Waits until the journal has this line so often.
+    fn wait_for(&self, line: &str, times: usize) {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while self.count(line) == 0 {
-            let ended = child.try_wait().expect("our own child");
-            assert!(ended.is_none(), "{ended:?}: {:?}", self.journal());
+        while self.count(line) < times {
             assert!(Instant::now() < deadline, "{line}: {:?}", self.journal());
             std::thread::sleep(Duration::from_millis(20));
         }
-        child
     }
 }
 
+/// Asks a `kumo up` to end, and gives its exit code.
+fn stop(mut child: Child, signal: Signal) -> Option<i32> {
+    let pid = i32::try_from(child.id()).expect("fits");
+    let pid = Pid::from_raw(pid).expect("positive");
+    kill_process(pid, signal).expect("our own child");
+    child.wait().expect("our own child").code()
+}
+
+/// What is done is what a stand-in has left a file of.
 fn fake(base: &Path, crashes: Arc<Mutex<Vec<ReportCrashRequest>>>) -> Fake {
-    let tagged = base.join("tagged");
+    let done = |name: &str| {
+        let path = base.join(name);
+        move || if path.exists() { 3 } else { 0 }
+    };
+    let (tagged, embedded, followed) = (done("tagged"), done("embedded"), done("followed"));
+    let waiting = base.join("waiting");
     let demand = {
-        let tagged = tagged.clone();
+        let (tagged, embedded) = (tagged.clone(), embedded.clone());
         move |_: WatchDemandRequest| {
-            let demand = Demand {
-                kind: ModelKind::Tag.into(),
-                leasable: if tagged.exists() { 0 } else { 3 },
+            let of = |kind: ModelKind, leasable, interactive| Demand {
+                kind: kind.into(),
+                leasable,
+                interactive,
                 ..Demand::default()
             };
             Ok(WatchDemandResponse {
-                demands: vec![demand],
+                demands: vec![
+                    of(ModelKind::Tag, 3 - tagged(), 0),
+                    of(ModelKind::Embed, 3 - embedded(), waiting.exists().into()),
+                ],
             })
         }
     };
-    let stats = move |_: GetStatsRequest| {
-        let done = if tagged.exists() { 3 } else { 0 };
-        Ok(GetStatsResponse {
-            posts: 3,
-            posts_done: done,
-            predictions: done,
-            tasks_queued: 3 - done,
-            ingest_failures: 1,
-            ..GetStatsResponse::default()
+    let stats = {
+        let (tagged, embedded) = (tagged.clone(), embedded.clone());
+        move |_: GetStatsRequest| {
+            Ok(GetStatsResponse {
+                posts: 3,
+                tasks_queued: 6 - tagged() - embedded(),
+                ingest_failures: 1,
+                epoch: 5,
+                seq: 9,
+                ..GetStatsResponse::default()
+            })
+        }
+    };
+    let models = move |_: ListModelsRequest| {
+        let of = |kind: ModelKind, done| Model {
+            kind: kind.into(),
+            active: true,
+            done,
+            ..Model::default()
+        };
+        let models = vec![
+            of(ModelKind::Tag, tagged()),
+            of(ModelKind::Embed, embedded()),
+        ];
+        Ok(ListModelsResponse { models })
+    };
+    let index = move |_: GetIndexRequest| {
+        let posts = followed();
+        Ok(GetIndexResponse {
+            posts,
+            cursor: Some(Cursor {
+                epoch: 5,
+                seq: 3 * posts,
+            }),
+            ..GetIndexResponse::default()
         })
     };
     let progress = |_: WatchProgressRequest| {
@@ -160,6 +222,8 @@ fn fake(base: &Path, crashes: Arc<Mutex<Vec<ReportCrashRequest>>>) -> Fake {
     Fake::default()
         .on("/kumo.store.v1.CapacityService/WatchDemand", demand)
         .on("/kumo.store.v1.AdminService/GetStats", stats)
+        .on("/kumo.store.v1.ModelService/ListModels", models)
+        .on("/kumo.similarity.v1.SimilarityService/GetIndex", index)
         .on("/kumo.media.v1.MediaService/WatchProgress", progress)
         .on("/kumo.store.v1.TaskService/ReportCrash", crash)
         .on("/kumo.store.v1.LocationService/ListRoots", roots)
@@ -175,6 +239,8 @@ fn until_idle_ends_in_order_with_one_line_of_figures() {
     for (key, value) in [
         ("posts", 3),
         ("tagged", 3),
+        ("embedded", 3),
+        ("indexed", 3),
         ("failed", 1),
         ("registered", 3),
     ] {
@@ -183,12 +249,47 @@ fn until_idle_ends_in_order_with_one_line_of_figures() {
     assert!(objects[0]["rss"]["kumo"]["peak_rss_bytes"].as_u64() > Some(0));
     let journal = stage.journal();
     assert_eq!(journal[0], "start store");
-    assert_eq!(
-        journal[journal.len() - 3..],
-        ["end tagger", "end watcher", "end store"]
-    );
+    assert_eq!(last_two(&journal), ["end watcher", "end store"]);
     let first = |line: &str| journal.iter().position(|found| found == line);
-    assert!(first("register") < first("start tagger"), "{journal:?}");
+    for node in ["tagger", "embedder"] {
+        let register = first(&format!("register {node}"));
+        let start = first(&format!("start {node}"));
+        assert!(register.is_some() && register < start, "{journal:?}");
+        assert!(journal.contains(&format!("end {node}")), "{journal:?}");
+    }
+    assert!(journal.contains(&"end similarity".to_owned()));
+}
+
+fn last_two(journal: &[String]) -> [&str; 2] {
+    let [.., first, second] = journal else {
+        return ["", ""];
+    };
+    [first, second]
+}
+
+#[test]
+fn a_similarity_service_that_lags_is_waited_for() {
+    let stage = Stage::new();
+    let later = format!("sleep 1.5; date +%s%N >$base/followed\n{SERVE}");
+    stage.stand_in("similarity", &later);
+    let said = stage.run(&["--until-idle", "--json"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(said.objects()[0]["indexed"], 3, "{}", said.out);
+}
+
+#[test]
+fn a_similarity_service_that_was_killed_comes_back() {
+    let stage = Stage::new();
+    let die_once = format!(
+        "if [ ! -e $base/died ]; then touch $base/died; sleep 0.3; kill -9 $$; fi
+touch $base/followed\n{SERVE}"
+    );
+    stage.stand_in("similarity", &die_once);
+    let said = stage.run(&["--until-idle", "--json"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(stage.count("start similarity"), 2);
+    let crashes = stage.crashes.lock().expect("no test panics in it");
+    assert!(crashes.is_empty(), "it is no node: {crashes:?}");
 }
 
 #[test]
@@ -246,42 +347,31 @@ fn a_store_that_cannot_start_ends_everything_with_its_reason() {
 #[test]
 fn the_second_is_refused_and_ctrl_c_ends_the_first_in_order() {
     let stage = Stage::new();
-    let mut first = stage.start_until("start tagger");
+    let first = stage.start_until("start tagger");
     let said = stage.run(&[]);
     assert_eq!(said.code, Some(1));
     let process = format!("process {}", first.id());
     assert!(said.err.contains(&process), "{}", said.err);
     assert!(said.err.contains(&stage.store.to_string()), "{}", said.err);
 
-    let pid = i32::try_from(first.id()).expect("fits");
-    let pid = Pid::from_raw(pid).expect("positive");
-    kill_process(pid, Signal::INT).expect("our own child");
-    let status = first.wait().expect("our own child");
-    assert_eq!(status.code(), Some(0));
-    let journal = stage.journal();
-    assert_eq!(
-        journal[journal.len() - 3..],
-        ["end tagger", "end watcher", "end store"]
-    );
+    assert_eq!(stop(first, Signal::INT), Some(0));
+    assert_eq!(last_two(&stage.journal()), ["end watcher", "end store"]);
+    assert_eq!(stage.count("end tagger"), 1);
 }
 
 #[test]
-fn the_tagger_ends_soon_after_the_demand() {
+fn a_node_ends_soon_after_the_demand_and_comes_back_with_a_person_who_waits() {
     let stage = Stage::new();
-    let mut command = stage.up(&["--idle-stop", "0.5"]);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("starts");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while stage.count("end tagger") == 0 {
-        assert!(Instant::now() < deadline, "{:?}", stage.journal());
-        std::thread::sleep(Duration::from_millis(20));
+    let child = stage.start(&["--idle-stop", "0.5"]);
+    stage.wait_for("end tagger", 1);
+    stage.wait_for("end embedder", 1);
+    for role in ["store", "watcher", "similarity"] {
+        assert_eq!(stage.count(&format!("end {role}")), 0, "the rest goes on");
     }
-    assert_eq!(stage.count("end store"), 0, "the rest goes on");
-    let pid = i32::try_from(child.id()).expect("fits");
-    let pid = Pid::from_raw(pid).expect("positive");
-    kill_process(pid, Signal::TERM).expect("our own child");
-    assert_eq!(child.wait().expect("our own child").code(), Some(0));
-    assert_eq!(stage.count("start tagger"), 1);
+    fs::write(stage.base.path().join("waiting"), "").expect("writes");
+    stage.wait_for("start embedder", 2);
+    assert_eq!(stage.count("start tagger"), 1, "nobody wants that one");
+    assert_eq!(stop(child, Signal::TERM), Some(0));
 }
 
 #[test]

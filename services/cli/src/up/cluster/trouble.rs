@@ -3,9 +3,13 @@
 use std::{sync::atomic::Ordering, time::Instant};
 
 use super::{Cluster, Verdict};
-use crate::{amount, error::Error, up::supervise::Role};
+use crate::{
+    amount,
+    error::Error,
+    up::supervise::{Kind, Role},
+};
 
-/// A tagger that gave up so often in a row will not come by itself.
+/// A service that gave up so often in a row will not come by itself.
 const HOPELESS: u32 = 3;
 
 impl Cluster<'_> {
@@ -19,7 +23,7 @@ impl Cluster<'_> {
             role.name(),
             log.display()
         );
-        if matches!(role, Role::Tagger | Role::Registrar) && text.contains("RUNTIME") {
+        if matches!(role, Role::Node(_) | Role::Registrar(_)) && text.contains("RUNTIME") {
             text.push_str(
                 ". `make runtime` in the source folder fetches ONNX Runtime; --runtime PATH names \
                  one that is there",
@@ -28,19 +32,25 @@ impl Cluster<'_> {
         text
     }
 
-    /// What stands in the way of tagging, in plain words.
+    /// What stands in the way of the work, in plain words.
     fn trouble(&self) -> Option<String> {
-        let role = self.hindered()?;
+        let role = self.hindered(1)?;
+        let work = match role {
+            Role::Registrar(kind) | Role::Node(kind) => kind.work(),
+            Role::Store | Role::Watcher | Role::Similarity => "looking for look-alikes",
+        };
         let again = self.supervisor.starts_again(role);
         let again = again.map(|at| at.saturating_duration_since(Instant::now()).as_secs() + 1);
         let again = again.map_or_else(String::new, |s| format!(" (next try in {s} s)"));
-        Some(format!("no tagging: {}{again}", self.why(role)))
+        Some(format!("no {work}: {}{again}", self.why(role)))
     }
 
-    /// Who of those that tagging needs gave up the last time.
-    fn hindered(&self) -> Option<Role> {
-        let gave_up = |role: &Role| self.supervisor.refusals(*role) > 0;
-        [Role::Registrar, Role::Tagger].into_iter().find(gave_up)
+    /// Who of those that the work on catalogued files needs gave up so often in a row.
+    fn hindered(&self, times: u32) -> Option<Role> {
+        let of_kind = |kind| [Role::Registrar(kind), Role::Node(kind)];
+        let roles = Kind::ALL.into_iter().flat_map(of_kind);
+        let mut roles = roles.chain([Role::Similarity]);
+        roles.find(|role| self.supervisor.refusals(*role) >= times)
     }
 
     /// Draws the progress, and finds out whether it is time to go.
@@ -50,7 +60,7 @@ impl Cluster<'_> {
         if mark != self.moved.0 {
             self.moved = (mark, now);
         }
-        let idle = self.view.is_idle() && self.supervisor.is_registered();
+        let idle = self.view.is_idle() && self.view.is_indexed() && self.supervisor.is_registered();
         if let Some(followers) = &self.followers {
             // With --until-idle every moment counts; otherwise a quiet cluster is left alone.
             let busy = !idle || self.flags.until_idle;
@@ -75,15 +85,13 @@ impl Cluster<'_> {
 
     /// Why waiting for idleness would never end.
     fn impossible(&self, now: Instant) -> Option<Error> {
-        let hopeless = |role: &Role| self.supervisor.refusals(*role) >= HOPELESS;
-        let tagging = !self.supervisor.is_registered() || self.view.wanted() > 0;
-        if let Some(role) = self.hindered().filter(hopeless)
+        // What is left is left to somebody who does not come.
+        if let Some(role) = self.hindered(HOPELESS)
             && self.view.is_catalogued()
-            && tagging
         {
             let posts = self.view.stats().map_or(0, |stats| stats.posts);
             return Some(Error::Failed(format!(
-                "all files are catalogued ({}), but not tagged: {}",
+                "all files are catalogued ({}), but not all is done: {}",
                 amount::of(posts, "post"),
                 self.why(role)
             )));
@@ -94,8 +102,12 @@ impl Cluster<'_> {
         let files = self.view.files().map(|files| files.waiting_for.clone());
         let why = match files.filter(|waiting| !waiting.is_empty()) {
             Some(waiting) => format!("the watcher waits: {waiting}"),
+            None if self.view.wanted() == 0 => {
+                "the similarity service does not follow (logs/similarity.log)".to_owned()
+            }
             None => format!(
-                "{} tasks and posts wait; is the queue paused (`kumo resume`), or a tagger stuck (logs/tagger.log)?",
+                "{} tasks and posts wait; is the queue paused (`kumo resume`), or a node stuck \
+                 (logs/tagger.log, logs/embedder.log)?",
                 self.view.wanted()
             ),
         };

@@ -2,6 +2,10 @@
 
 use super::*;
 
+const TAGGER: Role = Role::Node(Kind::Tag);
+const EMBEDDER: Role = Role::Node(Kind::Embed);
+const REGISTRAR: Role = Role::Registrar(Kind::Tag);
+
 /// A supervisor and the time since it started.
 struct Story {
     supervisor: Supervisor,
@@ -41,17 +45,23 @@ impl Story {
         done
     }
 
-    /// A cluster at work: store, watcher and tagger run, the model is known.
+    /// A cluster at work: store, watcher, similarity and tagger run, both models are known, and
+    /// nobody wants an embedder.
     fn at_work() -> Self {
         let mut story = Self::new();
         story.step(Input::Tick);
         story.step(Input::RootsKnown);
         story.step(Input::Listens(Role::Store, 1));
-        story.step(Input::Ended(Role::Registrar, Exit::Clean));
+        story.step(Input::Ended(REGISTRAR, Exit::Clean));
+        story.step(Input::Ended(Role::Registrar(Kind::Embed), Exit::Clean));
         story.step(Input::Works(Role::Store));
         story.step(Input::Works(Role::Watcher));
-        assert_eq!(story.step(Input::Demand(3)), [Action::Start(Role::Tagger)]);
-        story.step(Input::Listens(Role::Tagger, 40));
+        story.step(Input::Works(Role::Similarity));
+        assert_eq!(
+            story.step(Input::Demand(Kind::Tag, 3)),
+            [Action::Start(TAGGER)]
+        );
+        story.step(Input::Listens(TAGGER, 40));
         story
     }
 }
@@ -63,44 +73,120 @@ fn the_others_start_once_the_store_listens() {
     assert_eq!(story.step(Input::Tick), []);
     assert_eq!(
         story.step(Input::Listens(Role::Store, 1)),
-        [Action::Start(Role::Registrar)]
+        [
+            Action::Start(Role::Similarity),
+            Action::Start(REGISTRAR),
+            Action::Start(Role::Registrar(Kind::Embed)),
+        ]
     );
     assert_eq!(
         story.step(Input::RootsKnown),
         [Action::Start(Role::Watcher)]
     );
     assert_eq!(
-        story.step(Input::Demand(5)),
+        story.step(Input::Demand(Kind::Tag, 5)),
         [],
         "no tagger before the model is known"
     );
     assert_eq!(
-        story.step(Input::Ended(Role::Registrar, Exit::Clean)),
-        [Action::Start(Role::Tagger)]
+        story.step(Input::Ended(REGISTRAR, Exit::Clean)),
+        [Action::Start(TAGGER)]
     );
-    assert_eq!(story.step(Input::Demand(900)), [], "one is enough");
+    assert_eq!(
+        story.step(Input::Demand(Kind::Tag, 900)),
+        [],
+        "one is enough"
+    );
+}
+
+#[test]
+fn each_kind_of_inference_goes_by_its_own_demand() {
+    let mut story = Story::at_work();
+    assert_eq!(
+        story.step(Input::Demand(Kind::Embed, 2)),
+        [Action::Start(EMBEDDER)]
+    );
+    story.step(Input::Listens(EMBEDDER, 50));
+    story.step(Input::Demand(Kind::Embed, 0));
+    assert_eq!(
+        story.until(70.0),
+        [(60.0, Action::Terminate(EMBEDDER))],
+        "the tagger has work still"
+    );
+    story.step(Input::Ended(EMBEDDER, Exit::Clean));
+    assert_eq!(
+        story.step(Input::Demand(Kind::Embed, 1)),
+        [Action::Start(EMBEDDER)]
+    );
+    story.step(Input::Listens(EMBEDDER, 51));
+    assert_eq!(
+        story.step(Input::Ended(EMBEDDER, Exit::Killed)),
+        [Action::ReportCrash(Kind::Embed, 51)]
+    );
+    assert_eq!(story.until(71.0), [(70.5, Action::Start(EMBEDDER))]);
+}
+
+#[test]
+fn an_embedder_that_cannot_be_registered_keeps_no_tagger_from_its_work() {
+    let mut story = Story::new();
+    story.step(Input::Tick);
+    story.step(Input::Listens(Role::Store, 1));
+    story.step(Input::Ended(Role::Registrar(Kind::Embed), Exit::Refused));
+    story.step(Input::Demand(Kind::Embed, 3));
+    story.step(Input::Demand(Kind::Tag, 3));
+    assert_eq!(
+        story.step(Input::Ended(REGISTRAR, Exit::Clean)),
+        [Action::Start(TAGGER)]
+    );
+    assert!(!story.supervisor.is_registered());
+    let again = Action::Start(Role::Registrar(Kind::Embed));
+    assert_eq!(story.until(0.6), [(0.5, again)]);
+}
+
+#[test]
+fn a_similarity_service_that_dies_is_started_again_and_is_no_reason_to_give_up() {
+    let mut story = Story::at_work();
+    assert_eq!(
+        story.step(Input::Ended(Role::Similarity, Exit::Killed)),
+        [],
+        "it holds no task: nothing is reported"
+    );
+    assert_eq!(story.until(0.6), [(0.5, Action::Start(Role::Similarity))]);
+
+    let mut story = Story::new();
+    story.step(Input::Tick);
+    story.step(Input::Listens(Role::Store, 1));
+    assert_eq!(
+        story.step(Input::Ended(Role::Similarity, Exit::Refused)),
+        []
+    );
+    assert_eq!(story.until(0.6), [(0.5, Action::Start(Role::Similarity))]);
 }
 
 #[test]
 fn the_tagger_outlives_the_demand_by_a_minute_and_comes_back() {
     let mut story = Story::at_work();
-    assert_eq!(story.step(Input::Demand(0)), []);
+    assert_eq!(story.step(Input::Demand(Kind::Tag, 0)), []);
     assert_eq!(story.until(59.0), []);
-    story.step(Input::Demand(1));
+    story.step(Input::Demand(Kind::Tag, 1));
     assert_eq!(story.until(200.0), [], "demand came back in time");
-    story.step(Input::Demand(0));
+    story.step(Input::Demand(Kind::Tag, 0));
     story.until(210.0);
-    assert_eq!(story.step(Input::Demand(0)), [], "the first zero counts");
-    let done = story.until(280.0);
-    assert_eq!(done, [(260.0, Action::Terminate(Role::Tagger))]);
     assert_eq!(
-        story.step(Input::Demand(2)),
+        story.step(Input::Demand(Kind::Tag, 0)),
+        [],
+        "the first zero counts"
+    );
+    let done = story.until(280.0);
+    assert_eq!(done, [(260.0, Action::Terminate(TAGGER))]);
+    assert_eq!(
+        story.step(Input::Demand(Kind::Tag, 2)),
         [],
         "one that ends is waited for"
     );
     assert_eq!(
-        story.step(Input::Ended(Role::Tagger, Exit::Clean)),
-        [Action::Start(Role::Tagger)]
+        story.step(Input::Ended(TAGGER, Exit::Clean)),
+        [Action::Start(TAGGER)]
     );
 }
 
@@ -128,12 +214,12 @@ fn who_leaves_in_order_again_and_again_though_wanted_is_waited_for_longer_and_lo
     let mut story = Story::at_work();
     let mut starts = Vec::new();
     for _ in 0..4 {
-        assert_eq!(story.step(Input::Ended(Role::Tagger, Exit::Clean)), []);
-        let again = story.supervisor.starts_again(Role::Tagger);
+        assert_eq!(story.step(Input::Ended(TAGGER, Exit::Clean)), []);
+        let again = story.supervisor.starts_again(TAGGER);
         let again = again.expect("it is started again");
         starts.push(again.duration_since(story.now).as_secs_f64());
         story.now = again;
-        assert_eq!(story.step(Input::Tick), [Action::Start(Role::Tagger)]);
+        assert_eq!(story.step(Input::Tick), [Action::Start(TAGGER)]);
     }
     assert_eq!(starts, [0.5, 1.0, 2.0, 4.0]);
 }
@@ -142,27 +228,35 @@ fn who_leaves_in_order_again_and_again_though_wanted_is_waited_for_longer_and_lo
 fn only_a_tagger_that_died_by_itself_is_reported() {
     let mut story = Story::at_work();
     assert_eq!(
-        story.step(Input::Ended(Role::Tagger, Exit::Killed)),
-        [Action::ReportCrash(40)]
+        story.step(Input::Ended(TAGGER, Exit::Killed)),
+        [Action::ReportCrash(Kind::Tag, 40)]
     );
-    assert_eq!(story.until(1.0), [(0.5, Action::Start(Role::Tagger))]);
+    assert_eq!(story.until(1.0), [(0.5, Action::Start(TAGGER))]);
     // It did not even listen: it had nothing running.
-    assert_eq!(story.step(Input::Ended(Role::Tagger, Exit::Refused)), []);
-    assert_eq!(story.supervisor.refusals(Role::Tagger), 1);
+    assert_eq!(story.step(Input::Ended(TAGGER, Exit::Refused)), []);
+    assert_eq!(story.supervisor.refusals(TAGGER), 1);
 
     let mut story = Story::at_work();
     story.step(Input::Stop);
-    let actions = story.step(Input::Ended(Role::Tagger, Exit::Killed));
+    story.step(Input::Ended(Role::Similarity, Exit::Clean));
+    let actions = story.step(Input::Ended(TAGGER, Exit::Killed));
     assert_eq!(actions, [Action::Terminate(Role::Watcher)]);
 }
 
 #[test]
-fn all_end_in_order_tagger_watcher_store() {
+fn all_end_in_order_similarity_and_tagger_watcher_store() {
     let mut story = Story::at_work();
-    assert_eq!(story.step(Input::Stop), [Action::Terminate(Role::Tagger)]);
-    assert_eq!(story.step(Input::Demand(7)), []);
     assert_eq!(
-        story.step(Input::Ended(Role::Tagger, Exit::Clean)),
+        story.step(Input::Stop),
+        [
+            Action::Terminate(Role::Similarity),
+            Action::Terminate(TAGGER)
+        ]
+    );
+    assert_eq!(story.step(Input::Demand(Kind::Tag, 7)), []);
+    assert_eq!(story.step(Input::Ended(Role::Similarity, Exit::Clean)), []);
+    assert_eq!(
+        story.step(Input::Ended(TAGGER, Exit::Clean)),
         [Action::Terminate(Role::Watcher)]
     );
     assert_eq!(
@@ -179,12 +273,13 @@ fn all_end_in_order_tagger_watcher_store() {
 fn who_does_not_end_in_time_is_killed_and_the_rest_follow() {
     let mut story = Story::at_work();
     story.step(Input::Stop);
+    story.step(Input::Ended(Role::Similarity, Exit::Clean));
     assert_eq!(
         story.until(30.0),
-        [(GRACE.as_secs_f64(), Action::Kill(Role::Tagger))]
+        [(GRACE.as_secs_f64(), Action::Kill(TAGGER))]
     );
     assert_eq!(
-        story.step(Input::Ended(Role::Tagger, Exit::Killed)),
+        story.step(Input::Ended(TAGGER, Exit::Killed)),
         [Action::Terminate(Role::Watcher)]
     );
 }
@@ -194,8 +289,9 @@ fn nobody_is_started_while_all_end() {
     let mut story = Story::at_work();
     story.step(Input::Ended(Role::Watcher, Exit::Killed));
     story.step(Input::Stop);
+    story.step(Input::Ended(Role::Similarity, Exit::Clean));
     assert_eq!(
-        story.step(Input::Ended(Role::Tagger, Exit::Clean)),
+        story.step(Input::Ended(TAGGER, Exit::Clean)),
         [Action::Terminate(Role::Store)],
         "the watcher that waited to be started again is down"
     );
