@@ -25,7 +25,7 @@ use std::{
 };
 
 use kit::{Condition, Context, Tasks};
-use store_core::{ModelKind, Now, Options, Store, Write};
+use store_core::{ModelId, ModelKind, Now, Options, Store, Write};
 use tokio::sync::{oneshot, watch};
 
 use crate::{Clock, Config, Error};
@@ -44,7 +44,7 @@ const QUEUE: usize = 1_024;
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     queue: SyncSender<Job>,
-    feed: watch::Receiver<u64>,
+    feed: watch::Receiver<Head>,
     demand: watch::Sender<u64>,
 }
 
@@ -52,11 +52,19 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct Thread(oneshot::Receiver<Result<(), Error>>);
 
+/// What followers of the feed wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Head {
+    /// Last position of the feed.
+    pub(crate) seq: u64,
+    /// The model that look-alike search goes by.
+    pub(crate) embed_model: Option<ModelId>,
+}
+
 /// What the thread tells the world after a COMMIT.
 #[derive(Debug)]
 struct News {
-    /// Last position of the feed.
-    feed: watch::Sender<u64>,
+    feed: watch::Sender<Head>,
     /// Grows whenever demand may have changed.
     demand: watch::Sender<u64>,
     gauges: Arc<Gauges>,
@@ -99,7 +107,7 @@ impl Engine {
     ) -> Result<(Self, Thread), Error> {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let (ended, thread) = oneshot::channel();
-        let (feed, feed_watch) = watch::channel(0);
+        let (feed, feed_watch) = watch::channel(Head::default());
         let news = News {
             feed,
             demand: watch::Sender::new(0),
@@ -156,8 +164,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Follows the last position of the feed.
-    pub(crate) fn feed(&self) -> watch::Receiver<u64> {
+    /// Follows the head of the feed.
+    pub(crate) fn feed(&self) -> watch::Receiver<Head> {
         self.feed.clone()
     }
 

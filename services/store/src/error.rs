@@ -37,7 +37,7 @@ pub enum Error {
         rule: &'static str,
     },
     /// What is asked for does not fit into one message.
-    #[error("the answer would exceed {limit} bytes; ask for fewer, or for POST_VIEW_BASIC")]
+    #[error("the answer would exceed {limit} bytes; ask for fewer at once, or for less of each")]
     AnswerTooLarge {
         /// Largest answer, bytes.
         limit: usize,

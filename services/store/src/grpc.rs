@@ -3,6 +3,7 @@
 
 mod admin;
 mod capacity;
+mod embedding;
 mod feed;
 mod location;
 mod model;
@@ -19,10 +20,10 @@ use kit::{Context, Fault, Scope, Shutdown, Tasks, code, server::Api};
 use prost_types::Timestamp;
 use proto::store::v1::{
     admin_service_server::AdminServiceServer, capacity_service_server::CapacityServiceServer,
-    feed_service_server::FeedServiceServer, location_service_server::LocationServiceServer,
-    model_service_server::ModelServiceServer, node_service_server::NodeServiceServer,
-    post_service_server::PostServiceServer, tag_service_server::TagServiceServer,
-    task_service_server::TaskServiceServer,
+    embedding_service_server::EmbeddingServiceServer, feed_service_server::FeedServiceServer,
+    location_service_server::LocationServiceServer, model_service_server::ModelServiceServer,
+    node_service_server::NodeServiceServer, post_service_server::PostServiceServer,
+    tag_service_server::TagServiceServer, task_service_server::TaskServiceServer,
 };
 use tonic::Status;
 
@@ -73,6 +74,14 @@ const SCOPES: &[(&str, Scope)] = &[
     ("/kumo.store.v1.NodeService/ListNodes", Scope::Read),
     ("/kumo.store.v1.FeedService/WatchChanges", Scope::Read),
     (
+        "/kumo.store.v1.EmbeddingService/StreamEmbeddings",
+        Scope::Read,
+    ),
+    (
+        "/kumo.store.v1.EmbeddingService/BatchGetEmbeddings",
+        Scope::Read,
+    ),
+    (
         "/kumo.store.v1.CapacityService/RequestCapacity",
         Scope::Read,
     ),
@@ -107,6 +116,7 @@ pub(crate) fn api(engine: &Engine, cx: &Context) -> Api {
         .add(ModelServiceServer::new(door.clone()).max_decoding_message_size(LARGEST_REQUEST))
         .add(NodeServiceServer::new(door.clone()).max_decoding_message_size(LARGE_REQUEST))
         .add(FeedServiceServer::new(door.clone()))
+        .add(EmbeddingServiceServer::new(door.clone()))
         .add(CapacityServiceServer::new(door.clone()))
         .add(AdminServiceServer::new(door))
 }

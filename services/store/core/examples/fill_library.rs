@@ -16,6 +16,7 @@ use kumo_store_core::post::{Content, NewPost, Sample};
 use kumo_store_core::prediction::TagResult;
 use kumo_store_core::query::Query;
 use kumo_store_core::root::{RootKind, RootState, WatchedRoot};
+use kumo_store_core::task;
 use kumo_store_core::watcher::NewWatcher;
 use kumo_store_core::{Category, DeviceClass, ModelId, ModelKind, Now, Options, Store};
 
@@ -259,18 +260,18 @@ fn resident_kib() -> Outcome<u64> {
     Ok(number.ok_or("no VmRSS in /proc/self/status")?.parse()?)
 }
 
-fn result(random: &mut Random) -> TagResult {
+fn result(random: &mut Random) -> task::Outcome {
     let mut labels = BTreeSet::new();
     while labels.len() < TAGS + FAINT {
         labels.insert(random.label());
     }
-    TagResult {
+    task::Outcome::Tags(TagResult {
         confidences: (0..labels.len())
             .map(|at| if at % 2 == 0 { 0.9 } else { 0.2 })
             .collect(),
         labels: labels.into_iter().collect(),
         render_revision: 1,
-    }
+    })
 }
 
 fn watcher() -> NewWatcher {
@@ -315,6 +316,7 @@ fn model() -> NewModel {
         name: "tagger".to_owned(),
         revision: [1; 32],
         labels: (0..LABELS).map(label).collect(),
+        dimensions: 0,
         thresholds: Thresholds::default(),
         activate_if_first: true,
     }

@@ -7,6 +7,7 @@ use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use crate::effective::Thresholds;
+use crate::embedding::EmbedResult;
 use crate::lease::{Claim, Holder};
 use crate::location::Found;
 use crate::model::{Label, LabelCategory, Model, NewModel, Registration};
@@ -15,7 +16,7 @@ use crate::post::{Content, NewPost, Registered, Sample};
 use crate::prediction::TagResult;
 use crate::query::Query;
 use crate::root::{RootKind, RootState, WatchedRoot};
-use crate::task::Leased;
+use crate::task::{Leased, Outcome};
 use crate::watcher::NewWatcher;
 use crate::{Category, DeviceClass, Error, ModelKind, Now, Options, PostId, RootId, Store, Write};
 
@@ -93,7 +94,16 @@ impl Scene {
 
     /// An active tagger with labels `tag_0` … `tag_9` and the four ratings.
     pub(crate) fn tagger(&mut self, number: u8) -> Model {
-        let mut registration = Registration::new(model(number)).unwrap();
+        self.activated(model(number))
+    }
+
+    /// An active embedder of 8 dimensions.
+    pub(crate) fn embedder(&mut self, number: u8) -> Model {
+        self.activated(embedder(number))
+    }
+
+    fn activated(&mut self, new: NewModel) -> Model {
+        let mut registration = Registration::new(new).unwrap();
         let model = loop {
             if let Some(model) = self.run(|w| registration.step(w, NOW)) {
                 break model;
@@ -104,7 +114,8 @@ impl Scene {
     }
 
     pub(crate) fn node(&mut self, number: u32, incarnation: u64, models: &[u32]) -> Holder {
-        let new = node(number, incarnation, models);
+        let mut new = node(number, incarnation, models);
+        new.kind = self.model(models[0]).unwrap().kind;
         self.run(|w| w.register_node(&new, NOW));
         self.holder(&new.name, incarnation).unwrap()
     }
@@ -114,7 +125,7 @@ impl Scene {
     }
 
     /// Leases and completes everything there is for a model.
-    pub(crate) fn tag_all(&mut self, holder: Holder, model: u32, result: &TagResult) -> usize {
+    pub(crate) fn tag_all(&mut self, holder: Holder, model: u32, result: &Outcome) -> usize {
         let mut done = 0;
         loop {
             let tasks = self.lease(holder, model, 64).tasks;
@@ -237,18 +248,46 @@ pub(crate) fn model(number: u8) -> NewModel {
             .map(tag)
             .chain(["general", "sensitive", "questionable", "explicit"].map(rating))
             .collect(),
+        dimensions: 0,
         thresholds: Thresholds::default(),
         activate_if_first: false,
     }
 }
 
+pub(crate) fn embedder(number: u8) -> NewModel {
+    NewModel {
+        kind: ModelKind::Embed,
+        name: format!("layout-{number}"),
+        revision: [0x80 | number; 32],
+        labels: Vec::new(),
+        dimensions: 8,
+        ..model(number)
+    }
+}
+
+/// A vector of 8 numbers and of length 1 that points along `axis`.
+pub(crate) fn along(axis: usize) -> Outcome {
+    vector(&std::array::from_fn::<f32, 8, _>(|at| {
+        f32::from(u8::from(at == axis))
+    }))
+}
+
+/// A vector of these numbers.
+pub(crate) fn vector(numbers: &[f32]) -> Outcome {
+    let half = |number: &f32| half::f16::from_f32(*number).to_le_bytes();
+    Outcome::Embedding(EmbedResult {
+        vector: numbers.iter().flat_map(half).collect(),
+        render_revision: 1,
+    })
+}
+
 /// A result with `tag_N` for each label given, and a rating by its place from `10`.
-pub(crate) fn result(labels: &[(u32, f32)]) -> TagResult {
-    TagResult {
+pub(crate) fn result(labels: &[(u32, f32)]) -> Outcome {
+    Outcome::Tags(TagResult {
         labels: labels.iter().map(|l| l.0).collect(),
         confidences: labels.iter().map(|l| l.1).collect(),
         render_revision: 1,
-    }
+    })
 }
 
 pub(crate) fn sha256(number: u32) -> [u8; 32] {

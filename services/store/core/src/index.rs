@@ -9,6 +9,7 @@
 
 mod columns;
 mod eval;
+mod r#match;
 mod order;
 mod postings;
 

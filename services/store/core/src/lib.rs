@@ -9,6 +9,7 @@
 
 pub mod capacity;
 pub mod effective;
+pub mod embedding;
 mod error;
 pub mod feed;
 #[cfg(test)]

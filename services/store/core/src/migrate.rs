@@ -7,7 +7,10 @@ use rusqlite::Connection;
 use crate::Error;
 
 /// All steps in order; step `n` leads from version `n` to `n + 1`. Append only.
-const STEPS: &[&str] = &[include_str!("../schema/0001_init.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../schema/0001_init.sql"),
+    include_str!("../schema/0003_embeddings.sql"),
+];
 
 /// `application_id` of our databases: "KUMO". The first step sets it.
 const APPLICATION: u32 = 0x4b55_4d4f;

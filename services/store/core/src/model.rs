@@ -1,5 +1,5 @@
-//! Models: what the library is tagged with. Labels become tags when a model is registered, so a
-//! result can name nothing that its model did not.
+//! Models: what the library is tagged with, and compared by. Labels become tags when a model is
+//! registered, so a result can name nothing that its model did not.
 //!
 //! Activating a model starts a backfill: a cursor that goes from the newest post down, because the
 //! newest are what people look at, and keeps at most [`BACKFILL_WINDOW`] tasks waiting.
@@ -59,11 +59,14 @@ pub struct Model {
     pub revision: [u8; 32],
     /// Number of labels.
     pub label_count: u32,
+    /// Numbers in a vector of an embedding model; 0 for others.
+    pub dimensions: u32,
     /// Confidence from which a label becomes a tag.
     pub thresholds: Thresholds,
     /// Whether posts get tasks for it and search sees its predictions.
     pub active: bool,
-    /// Of several active models of a kind, the one whose rating counts.
+    /// Of several active models of a kind, the one whose rating counts, or that look-alike search
+    /// goes by.
     pub preferred: bool,
     /// Whether a person stopped leasing of its tasks.
     pub paused: bool,
@@ -172,6 +175,7 @@ fn read(row: &Row<'_>) -> Result<Model, Error> {
         paused: row.get(7)?,
         created_ms: row.get(8)?,
         label_count: row.get(9)?,
+        dimensions: row.get(10)?,
     })
 }
 
@@ -183,7 +187,7 @@ impl Store {
         }
         let mut select = self.conn.prepare_cached(
             "SELECT m.id, m.kind, m.name, m.revision, m.thresholds, m.active, m.preferred, \
-             m.paused, m.created_ms, coalesce(length(l.labels) / 4, 0) \
+             m.paused, m.created_ms, coalesce(length(l.labels) / 4, 0), m.dimensions \
              FROM model m LEFT JOIN model_labels l ON l.model = m.id ORDER BY m.id",
         )?;
         let all: Arc<[Model]> = select.query_and_then([], read)?.collect::<Result<_, _>>()?;
@@ -260,8 +264,7 @@ impl Write<'_> {
         self.backfill(id, now).map(|_| ())
     }
 
-    /// Makes no more tasks for this model; its predictions stay but search sees them no more. The
-    /// tasks that wait are dropped in slices by [`Write::upkeep`].
+    /// Makes no more tasks for this model; its results stay but search sees them no more. The tasks that wait are dropped in slices by [`Write::upkeep`].
     pub fn deactivate_model(&mut self, id: ModelId) -> Result<(), Error> {
         let model = self.model(id)?;
         if !model.active {
@@ -286,7 +289,8 @@ impl Write<'_> {
         self.derive_again(id)
     }
 
-    /// Makes the rating of this active model go before that of others of its kind.
+    /// Makes this active model go before others of its kind: its rating counts, or look-alike search
+    /// goes by it.
     pub fn prefer_model(&mut self, id: ModelId) -> Result<(), Error> {
         let model = self.model(id)?;
         if !model.active {

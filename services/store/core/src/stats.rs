@@ -23,8 +23,10 @@ pub struct Stats {
     pub tasks: Vec<(ModelId, TaskCounts)>,
     /// Files that could not become posts.
     pub ingest_failures: u64,
-    /// Results stored.
+    /// Results of tagging models stored.
     pub predictions: u64,
+    /// Vectors stored, of all models.
+    pub embeddings: u64,
     /// Size of the database file, bytes.
     pub database_bytes: u64,
     /// Size of its write-ahead log, bytes.
@@ -57,12 +59,15 @@ impl Store {
         let memory = self.memory();
         let models = self.models()?;
         let mut tasks = Vec::with_capacity(models.len());
-        let (mut predictions, mut backfill_left) = (0, 0);
+        let (mut predictions, mut embeddings, mut backfill_left) = (0, 0, 0);
         let mut least_done = None::<u64>;
         for model in models.iter() {
             tasks.push((model.id, self.task_counts(model.id)?));
             let progress = self.progress(model.id)?;
-            predictions += progress.done;
+            match model.kind {
+                ModelKind::Tag => predictions += progress.done,
+                ModelKind::Embed => embeddings += progress.done,
+            }
             backfill_left += progress.backfill_left;
             if model.active {
                 least_done = Some(least_done.map_or(progress.done, |d| d.min(progress.done)));
@@ -79,6 +84,7 @@ impl Store {
             tasks,
             ingest_failures: self.count_ingest_failures()?,
             predictions,
+            embeddings,
             database_bytes,
             wal_bytes,
             memory,

@@ -11,7 +11,7 @@ mod list;
 mod protocol;
 mod rows;
 
-pub use deliver::{Delivery, Failure, FailureCause, Refused};
+pub use deliver::{Delivery, Failure, FailureCause, Outcome, Refused};
 pub use lease::{Leased, LeasedTask};
 pub use list::{Task, TaskState};
 

@@ -257,6 +257,7 @@ fn a_task(write: &mut Write<'_>, now: Now) -> Result<(), store_core::Error> {
             name: "a".to_owned(),
             category: LabelCategory::Tag(Category::General),
         }],
+        dimensions: 0,
         thresholds: Thresholds::default(),
         activate_if_first: true,
     })?;

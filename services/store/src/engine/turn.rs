@@ -10,7 +10,7 @@ use std::{
 use store_core::{Error as Core, Published, Store, lease::Notice};
 
 use super::{
-    News,
+    Head, News,
     chores::{Chores, Due},
     gauges::SAMPLE_EVERY_MS,
     job::{Job, ReadJob, WriteJob, caught},
@@ -50,8 +50,7 @@ impl Turns {
         news: News,
         chores: Chores,
     ) -> Self {
-        news.feed.send_replace(store.cursor().seq);
-        Self {
+        let mut turns = Self {
             store,
             jobs,
             clock,
@@ -63,7 +62,9 @@ impl Turns {
             closing: false,
             sampled_at: None,
             changed: true,
-        }
+        };
+        turns.tell_followers();
+        turns
     }
 
     /// Runs until it is closed, or until the database cannot be trusted any more. Closing the
@@ -260,10 +261,8 @@ impl Turns {
     }
 
     fn publish(&mut self, published: &Published) {
-        if published.changed {
-            self.changed = true;
-            self.news.feed.send_replace(published.last_seq);
-        }
+        self.changed |= published.changed;
+        self.tell_followers();
         if published.demand_changed {
             self.chores.stir(self.clock.now());
             self.news.demand.send_modify(|count| *count += 1);
@@ -284,6 +283,25 @@ impl Turns {
                 Notice::Wake(_) => {}
             }
         }
+    }
+
+    /// Says where the feed stands now, if that has changed.
+    fn tell_followers(&mut self) {
+        let embed_model = match self.store.embed_model() {
+            Ok(model) => model.map(|model| model.id),
+            Err(error) => {
+                tracing::error!("the embedding model cannot be read: {error}");
+                return;
+            }
+        };
+        let head = Head {
+            seq: self.store.cursor().seq,
+            embed_model,
+        };
+        self.news.feed.send_if_modified(|told| {
+            let before = std::mem::replace(told, head);
+            before != head
+        });
     }
 
     fn sample(&mut self) {

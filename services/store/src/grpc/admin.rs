@@ -41,6 +41,7 @@ fn response(stats: &Stats, cursor: Cursor) -> GetStatsResponse {
         seq: cursor.seq,
         backfill_left: stats.backfill_left,
         posts_done: stats.posts_done,
+        embeddings: stats.embeddings,
         ..GetStatsResponse::default()
     }
 }

@@ -1,6 +1,7 @@
 //! The feed as a stream: pages of state, then what is committed from now on.
 //!
-//! Nothing is queued for a follower. It reads the next page from the store when it has taken the
+//! A message comes at once when a change is committed or another embedding model serves. Nothing is
+//! queued for a follower. It reads the next page from the store when it has taken the
 //! last one, so a slow one costs no memory and only sees a post's last change.
 
 use std::time::Duration;
@@ -10,12 +11,15 @@ use kit::Shutdown;
 use proto::store::v1::{
     Change, Cursor, WatchChangesRequest, WatchChangesResponse, feed_service_server::FeedService,
 };
-use store_core::feed;
+use store_core::{ModelId, feed};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Door, refuse};
-use crate::{Error, engine::Engine};
+use super::{Answers, Door, model, refuse};
+use crate::{
+    Error,
+    engine::{Engine, Head},
+};
 
 /// Changes in one page.
 const PAGE: u32 = 500;
@@ -37,6 +41,7 @@ impl FeedService for Door {
             committed: self.engine.feed(),
             cursor: request.cursor.map(cursor),
             until_now: request.until_now,
+            embed_model: None,
             state: State::Behind,
         };
         // A cursor that is refused is an error of the call, not of the stream.
@@ -56,10 +61,12 @@ impl FeedService for Door {
 struct Follower {
     engine: Engine,
     shutdown: Shutdown,
-    committed: watch::Receiver<u64>,
+    committed: watch::Receiver<Head>,
     /// `None` until the first page: the beginning, in the present epoch.
     cursor: Option<feed::Cursor>,
     until_now: bool,
+    /// The embedding model, as told last.
+    embed_model: Option<ModelId>,
     state: State,
 }
 
@@ -81,10 +88,12 @@ impl Follower {
         }
         if self.state == State::Abreast {
             let seen = self.cursor.map_or(0, |cursor| cursor.seq);
+            let told = self.embed_model;
+            let news = |head: &Head| head.seq > seen || head.embed_model != told;
             tokio::select! {
                 () = self.shutdown.begun() => return None,
                 () = tokio::time::sleep(SIGN_OF_LIFE) => {}
-                changed = self.committed.wait_for(|&seq| seq > seen) => {
+                changed = self.committed.wait_for(news) => {
                     // The engine has ended: so does the stream.
                     changed.ok()?;
                 }
@@ -107,16 +116,26 @@ impl Follower {
                 seq: 0,
                 ..store.cursor()
             };
-            Ok(store.changes(cursor.unwrap_or(beginning), PAGE)?)
+            let page = store.changes(cursor.unwrap_or(beginning), PAGE)?;
+            Ok((page, store.embed_model()?.map(|model| model.id)))
         });
-        let page = read.await?;
+        let (page, embed_model) = read.await?;
         self.cursor = Some(page.cursor);
+        self.embed_model = embed_model;
         self.state = if page.more {
             State::Behind
         } else {
             State::Abreast
         };
-        Ok(message(page))
+        Ok(message(page, embed_model))
+    }
+}
+
+/// A cursor as a message.
+pub(super) fn cursor_message(cursor: feed::Cursor) -> Cursor {
+    Cursor {
+        epoch: cursor.epoch,
+        seq: cursor.seq,
     }
 }
 
@@ -127,7 +146,7 @@ fn cursor(message: Cursor) -> feed::Cursor {
     }
 }
 
-fn message(page: feed::Page) -> WatchChangesResponse {
+fn message(page: feed::Page, embed_model: Option<ModelId>) -> WatchChangesResponse {
     let change = |change: feed::Change| Change {
         post: format!("posts/{}", change.post),
         seq: change.seq,
@@ -136,10 +155,7 @@ fn message(page: feed::Page) -> WatchChangesResponse {
     };
     WatchChangesResponse {
         changes: page.changes.into_iter().map(change).collect(),
-        cursor: Some(Cursor {
-            epoch: page.cursor.epoch,
-            seq: page.cursor.seq,
-        }),
-        ..WatchChangesResponse::default()
+        cursor: Some(cursor_message(page.cursor)),
+        embed_model: model::optional_name(embed_model),
     }
 }

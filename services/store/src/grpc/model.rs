@@ -109,6 +109,11 @@ pub(super) fn name(name: &str) -> Result<ModelId, Error> {
     Ok(kit::id::parse("models/", name)?)
 }
 
+/// `models/3`, or nothing without a model.
+pub(super) fn optional_name(id: Option<ModelId>) -> String {
+    id.map_or_else(String::new, |id| format!("models/{id}"))
+}
+
 /// What kind of model, which must be said.
 pub(super) fn kind(field: &str, message: i32) -> Result<store_core::ModelKind, Error> {
     some_kind(field, message)?.ok_or_else(|| Error::field(field, &0, "a ModelKind other than 0"))
@@ -148,6 +153,7 @@ fn new_model(request: RegisterModelRequest) -> Result<NewModel, Error> {
         name: request.display_name,
         revision: hash("revision", &request.revision)?,
         labels: labels.collect::<Result<_, Error>>()?,
+        dimensions: request.dimensions,
         thresholds: thresholds(&request.thresholds)?,
         activate_if_first: request.activate_if_first,
     })
@@ -190,6 +196,7 @@ fn message(model: &model::Model, progress: Progress) -> Model {
         done: progress.done,
         backfill_left: progress.backfill_left,
         create_time: timestamp(model.created_ms),
-        ..Model::default()
+        preferred: model.preferred,
+        dimensions: model.dimensions,
     }
 }

@@ -4,7 +4,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::store::Write;
-use crate::{Error, ModelId, Now, PostId};
+use crate::{Error, ModelId, ModelKind, Now, PostId};
 
 /// Most tasks of a model's backfill that wait or run at once.
 pub const BACKFILL_WINDOW: u64 = 20_000;
@@ -62,6 +62,7 @@ impl Write<'_> {
             .prepare_cached(
                 "SELECT id, \
                  NOT EXISTS (SELECT 1 FROM prediction WHERE post = post.id AND model = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM embedding WHERE key = (?1 << 32) + post.id) \
                  AND NOT EXISTS (SELECT 1 FROM task WHERE post = post.id AND model = ?1) \
                  FROM post WHERE id <= ?2 ORDER BY id DESC LIMIT ?3",
             )?
@@ -85,9 +86,10 @@ impl Write<'_> {
         })
     }
 
-    /// Starts deriving effective tags anew for the posts that `model` has predictions of.
+    /// Starts deriving effective tags anew for the posts that `model` has predictions of. Vectors
+    /// change no tag.
     pub(crate) fn derive_again(&mut self, model: ModelId) -> Result<(), Error> {
-        if self.progress(model)?.done == 0 {
+        if self.model(model)?.kind != ModelKind::Tag || self.progress(model)?.done == 0 {
             return Ok(());
         }
         let last = self.last_post()?;

@@ -4,6 +4,7 @@ use rusqlite::params;
 
 use super::{Labels, Model, ModelKind, Target, pack_thresholds};
 use crate::effective::Thresholds;
+use crate::embedding::{MAX_DIMENSIONS, MIN_DIMENSIONS};
 use crate::store::Write;
 use crate::tag::{MAX_NEW_TAGS, normalize};
 use crate::{Category, Error, ModelId, Now, Rating};
@@ -42,6 +43,8 @@ pub struct NewModel {
     pub revision: [u8; 32],
     /// Labels in the order of its outputs; at most [`MAX_LABELS`], none for an embedder.
     pub labels: Vec<Label>,
+    /// Numbers in a vector of an embedder, [`MIN_DIMENSIONS`] to [`MAX_DIMENSIONS`]; 0 for others.
+    pub dimensions: u32,
     /// Confidence from which a label becomes a tag.
     pub thresholds: Thresholds,
     /// Activate it if no model of its kind is active.
@@ -65,23 +68,7 @@ impl Registration {
     pub fn new(new: NewModel) -> Result<Self, Error> {
         check_name("model name", &new.name)?;
         crate::error::at_most("labels", new.labels.len(), MAX_LABELS)?;
-        match new.kind {
-            ModelKind::Tag if new.labels.is_empty() => {
-                return Err(Error::invalid(
-                    "model",
-                    &new.name,
-                    "a tagger must have labels",
-                ));
-            }
-            ModelKind::Embed if !new.labels.is_empty() => {
-                return Err(Error::invalid(
-                    "model",
-                    &new.name,
-                    "an embedder has no labels",
-                ));
-            }
-            ModelKind::Tag | ModelKind::Embed => {}
-        }
+        check_shape(&new)?;
         let names = new.labels.iter().map(normal).collect::<Result<_, _>>()?;
         Ok(Self {
             new,
@@ -124,11 +111,14 @@ impl Registration {
         let Some(known) = known else {
             return Ok(None);
         };
-        if known.kind != self.new.kind || known.label_count as usize != self.new.labels.len() {
+        let same = known.kind == self.new.kind
+            && known.label_count as usize == self.new.labels.len()
+            && known.dimensions == self.new.dimensions;
+        if !same {
             return Err(Error::invalid(
                 "model",
                 &self.new.name,
-                "its revision is known with another kind or number of labels",
+                "its revision is known with another kind, number of labels or dimensions",
             ));
         }
         Ok(Some(known.clone()))
@@ -173,7 +163,7 @@ impl Registration {
             .conn
             .prepare_cached(
                 "INSERT INTO model (kind, name, revision, thresholds, active, preferred, paused, \
-                 backfill_next, created_ms) VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, ?5)",
+                 backfill_next, created_ms, dimensions) VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, ?5, ?6)",
             )?
             .insert(params![
                 self.new.kind.code(),
@@ -181,6 +171,7 @@ impl Registration {
                 self.new.revision,
                 pack_thresholds(self.new.thresholds),
                 now.unix_ms,
+                self.new.dimensions,
             ])?;
         let id = ModelId::try_from(id).map_err(|_| Error::Exhausted {
             noun: "model",
@@ -192,6 +183,21 @@ impl Registration {
             .execute(params![id, labels.to_bytes()])?;
         Ok(id)
     }
+}
+
+/// Refuses a tagger without labels, an embedder without dimensions, and anything of the other's.
+fn check_shape(new: &NewModel) -> Result<(), Error> {
+    let labelled = !new.labels.is_empty();
+    let rule = match new.kind {
+        ModelKind::Tag if !labelled => "a tagger must have labels",
+        ModelKind::Tag if new.dimensions != 0 => "a tagger has no dimensions",
+        ModelKind::Embed if labelled => "an embedder has no labels",
+        ModelKind::Embed if !(MIN_DIMENSIONS..=MAX_DIMENSIONS).contains(&new.dimensions) => {
+            "an embedder must have 8 to 4096 dimensions"
+        }
+        ModelKind::Tag | ModelKind::Embed => return Ok(()),
+    };
+    Err(Error::invalid("model", &new.name, rule))
 }
 
 fn normal(label: &Label) -> Result<Option<(String, Category)>, Error> {

@@ -4,10 +4,26 @@ use rusqlite::params;
 
 use super::protocol::unexpected;
 use super::{check_reason, kept_message};
+use crate::embedding::EmbedResult;
 use crate::lease::{Cause, Claim, Command, Completion, Holder, Reply, Verdict};
-use crate::prediction::{Origin, TagResult};
+use crate::prediction::{self, Origin, TagResult};
 use crate::store::Write;
-use crate::{Error, ModelId, Now, PostId, TaskId};
+use crate::{Error, ModelId, ModelKind, Now, PostId, TaskId};
+
+/// What a node found out about a post.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// What a tagger says.
+    Tags(TagResult),
+    /// What an embedder says.
+    Embedding(EmbedResult),
+}
+
+/// A result that has been checked against its model.
+enum Checked<'a> {
+    Tags(prediction::Checked),
+    Embedding(&'a EmbedResult),
+}
 
 /// What became of a delivered result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,13 +76,13 @@ impl Write<'_> {
         &mut self,
         holder: Holder,
         claim: Claim,
-        result: &TagResult,
+        result: &Outcome,
         now: Now,
     ) -> Result<Delivery, Error> {
         self.heard_of_node(holder.node, now);
         let subject = self.subject(claim.task)?;
         let checked = match subject {
-            Some((_, model)) => match result.check(&*self.labels(model)?) {
+            Some((_, model)) => match self.checked(model, result)? {
                 Ok(checked) => Some(checked),
                 Err(message) => return Ok(Delivery::Refused(Refused { message })),
             },
@@ -74,7 +90,10 @@ impl Write<'_> {
         };
         let recorded = match subject {
             Some(_) => None,
-            None => self.recorded(claim.token)?,
+            None => match self.recorded(claim.token)? {
+                Some(token) => Some(token),
+                None => self.recorded_embedding(claim.token)?,
+            },
         };
         let command = Command::Complete {
             holder,
@@ -92,7 +111,10 @@ impl Write<'_> {
                     node: holder.node,
                     token: claim.token,
                 };
-                self.store_prediction(origin, &checked, now)?;
+                match checked {
+                    Checked::Tags(tags) => self.store_prediction(origin, &tags, now)?,
+                    Checked::Embedding(vector) => self.store_embedding(origin, vector, now)?,
+                }
                 Ok(Delivery::Accepted)
             }
             Reply::Completed(Completion::Repeated) => Ok(Delivery::Repeated),
@@ -141,6 +163,29 @@ impl Write<'_> {
                 ])?;
         }
         Ok(verdict)
+    }
+
+    /// A result that fits its model, or why it does not.
+    fn checked<'a>(
+        &self,
+        model: ModelId,
+        result: &'a Outcome,
+    ) -> Result<Result<Checked<'a>, String>, Error> {
+        let known = self.model(model)?;
+        Ok(match (known.kind, result) {
+            (ModelKind::Tag, Outcome::Tags(tags)) => {
+                tags.check(&*self.labels(model)?).map(Checked::Tags)
+            }
+            (ModelKind::Embed, Outcome::Embedding(vector)) => vector
+                .check(known.dimensions)
+                .map(|()| Checked::Embedding(vector)),
+            (ModelKind::Tag, Outcome::Embedding(_)) => Err(format!(
+                "a vector, but models/{model} is a tagger: send labels"
+            )),
+            (ModelKind::Embed, Outcome::Tags(_)) => Err(format!(
+                "labels, but models/{model} is an embedder: send a vector"
+            )),
+        })
     }
 
     /// The post and the model of a task, if the task exists.

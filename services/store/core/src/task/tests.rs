@@ -6,7 +6,7 @@ use crate::location::LocationChange;
 use crate::model::BACKFILL_WINDOW;
 use crate::prediction::{MAX_LABELS, TagResult};
 use crate::root::RootState;
-use crate::task::{Delivery, Failure, FailureCause, TaskState};
+use crate::task::{Delivery, Failure, FailureCause, Outcome, TaskState};
 use crate::watcher::NewWatcher;
 use crate::{Error, ModelKind, Rating};
 
@@ -98,11 +98,11 @@ fn hostile_results_are_refused_and_the_lease_stays() {
     let lease = claim(&scene.lease(node, model.id, 1).tasks[0].grant);
     let before = scene.dump();
     let many = u32::try_from(MAX_LABELS).unwrap() + 1;
-    let lopsided = TagResult {
+    let lopsided = Outcome::Tags(TagResult {
         labels: vec![1, 2],
         confidences: vec![0.5],
         render_revision: 1,
-    };
+    });
     let hostile = [
         result(&[(14, 0.5)]),
         result(&[(u32::MAX, 0.5)]),

@@ -51,6 +51,8 @@ impl<'a> Reader<'a> {
                 let name = model.map_or_else(String::new, |model| model.name.clone());
                 message.predictions.push(self.prediction(prediction, name));
             }
+            let embedders = self.store.embedding_models(id)?.into_iter();
+            message.embedding_models = embedders.map(|model| format!("models/{model}")).collect();
         }
         Ok(Some(message))
     }

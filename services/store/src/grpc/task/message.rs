@@ -8,9 +8,10 @@ use proto::store::v1::{
 };
 use store_core::{
     Now, Write,
+    embedding::EmbedResult,
     lease::{Claim, Holder, RENEW_EVERY, TTL, Token},
     prediction::TagResult,
-    task::{self, Delivery},
+    task::{self, Delivery, Outcome},
     watcher::Source,
 };
 
@@ -101,19 +102,22 @@ pub(super) fn claim(field: &str, task: &str, token: Option<LeaseToken>) -> Resul
 pub(super) struct Delivered {
     claim: Claim,
     /// `None` if the node sent none.
-    result: Option<TagResult>,
+    result: Option<Outcome>,
 }
 
 /// Reads a result; one that says nothing is refused later, by itself.
 pub(super) fn delivered(field: &str, message: TaskResult) -> Result<Delivered, Error> {
     let revision = message.render_revision;
-    let result = message.result.and_then(|result| match result {
-        task_result::Result::Tags(tags) => Some(TagResult {
+    let result = message.result.map(|result| match result {
+        task_result::Result::Tags(tags) => Outcome::Tags(TagResult {
             labels: tags.labels,
             confidences: tags.confidences,
             render_revision: revision,
         }),
-        task_result::Result::Embedding(_) => None,
+        task_result::Result::Embedding(embedding) => Outcome::Embedding(EmbedResult {
+            vector: embedding.vector.into(),
+            render_revision: revision,
+        }),
     });
     Ok(Delivered {
         claim: claim(field, &message.task, message.token)?,
