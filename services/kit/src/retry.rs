@@ -19,6 +19,12 @@ fn backoff() -> ExponentialBuilder {
         .with_jitter()
 }
 
+/// The waits between attempts that go on for ever: 100 ms at first, then longer and longer, up to
+/// 5 s.
+pub fn waits() -> impl Iterator<Item = Duration> + Send {
+    backoff().without_max_times().build()
+}
+
 /// Whether a call that ended so is worth repeating as it is.
 #[must_use]
 pub fn is_transient(status: &Status) -> bool {
@@ -56,7 +62,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, Status>>,
 {
-    let mut waits = backoff().without_max_times().build();
+    let mut waits = waits();
     loop {
         match shutdown.or(call()).await? {
             Ok(answer) => {
