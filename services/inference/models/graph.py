@@ -116,6 +116,14 @@ class Value:
         """[N,C,…] → [N,1,…]."""
         return self._reduce("ReduceSum", [1], 1)
 
+    def sum_squares(self):
+        """[N,n] → [N,1]."""
+        return self._reduce("ReduceSumSquare", [1], 1)
+
+    def mean_row(self):
+        """[N,n] → [N,1]."""
+        return self._reduce("ReduceMean", [1], 1)
+
     def max_channels(self):
         return self._reduce("ReduceMax", [1], 1)
 
@@ -142,6 +150,24 @@ class Value:
         return self.graph.raw(
             "AveragePool", [self.name], kernel_shape=[size, size], strides=[size, size]
         )
+
+    def flatten(self):
+        """[N,C,H,W] → [N,n]."""
+        return self.graph.raw("Flatten", [self.name], axis=1)
+
+    def gather(self, places):
+        """These values of [N,n], in this order."""
+        places = self.graph.constant(places, numpy.int64)
+        return self.graph.raw("Gather", [self.name, places], axis=1)
+
+    def convolve(self, kernels):
+        """Kernels of [out,in,h,w], without padding."""
+        return self.graph.node("Conv", self, kernels)
+
+    def pad_edge(self, count):
+        """So many pixels more on each side, as the ones at the border."""
+        pads = self.graph.constant([0, 0, count, count] * 2, numpy.int64)
+        return self.graph.raw("Pad", [self.name, pads], mode="edge")
 
     def blur(self, size):
         """Averages over size × size windows around each pixel."""

@@ -5,7 +5,7 @@
     make.py             write the models beside this file
     make.py --check     fail if the files in place are not what would be written
 
-The palette tagger computes colour and tone tags from the pixels. Each tag is a *margin*: how far a
+The layout embedder is in layout.py. The palette tagger computes colour and tone tags from the pixels. Each tag is a *margin*: how far a
 measured quantity lies beyond its threshold, in units of a "clear case"; the confidence is
 sigmoid(MARGIN_GAIN × margin). So 0.5 is the threshold, 0.95 a clear case, and several conditions
 are joined by the smallest margin (and) or the largest (or).
@@ -17,6 +17,7 @@ import pathlib
 import sys
 
 from graph import Graph, Value, all_of, any_of, concat
+from layout import layout_embedder
 
 HERE = pathlib.Path(__file__).resolve().parent
 SIDE = 64
@@ -270,7 +271,8 @@ def main():
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     wrong = 0
-    for folder, files in {"palette-tagger": palette_tagger()}.items():
+    models = {"palette-tagger": palette_tagger(), "layout-embedder": layout_embedder()}
+    for folder, files in models.items():
         for name, data in files.items():
             path = HERE / folder / name
             if not arguments.check:

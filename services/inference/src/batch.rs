@@ -181,8 +181,12 @@ impl Outputs {
             }
             Activation::L2 => {
                 for row in self.values.chunks_exact_mut(self.width.max(1)) {
-                    let length = row.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
-                    row.iter_mut().for_each(|value| *value /= length);
+                    // In f64, where no square of an f32 overflows.
+                    let squares = row.iter().map(|&value| f64::from(value).powi(2));
+                    let length = squares.sum::<f64>().sqrt().max(1e-12);
+                    for value in row {
+                        *value = (f64::from(*value) / length) as f32;
+                    }
                 }
             }
         }

@@ -115,6 +115,15 @@ pub enum Error {
         /// The value, NaN or an infinity.
         value: f32,
     },
+    /// The model answered a vector of zeros.
+    #[error(
+        "the model answered a vector of length {length}, which has no direction: the weights are \
+         damaged, the device computes wrongly, or the model sees nothing in this picture"
+    )]
+    NoDirection {
+        /// Its length.
+        length: f64,
+    },
 }
 
 impl Error {
@@ -134,6 +143,7 @@ impl Error {
             Self::RunCancelled => "RUN_CANCELLED",
             Self::RunFailed { .. } => "RUN_FAILED",
             Self::NotFinite { .. } => "MODEL_NOT_FINITE",
+            Self::NoDirection { .. } => "MODEL_NO_DIRECTION",
         }
     }
 

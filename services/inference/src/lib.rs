@@ -6,7 +6,8 @@
 //!
 //! None of these knows gRPC or the store, or starts a thread: a [`Session`] is a plain value that
 //! whoever owns a device thread keeps on it, a [`Preprocessor`] one that each decoding thread keeps.
-//! The one who does all that is [`leases`]: the loop of a node.
+//! The one who does all that is [`leases`]: the loop of a node. What the programs around it have in
+//! common is [`program`].
 
 mod batch;
 mod device;
@@ -15,6 +16,7 @@ mod idle;
 pub mod leases;
 mod model;
 mod preprocess;
+pub mod program;
 mod runtime;
 mod session;
 

@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 use labels::{Category, Label};
 use spec::{Kind, ModelSpec};
 
+/// A shorter vector is rounding noise around 0.
+const LEAST_LENGTH: f64 = 1e-9;
+
 /// A model folder that has been read: everything but the loaded weights.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -114,16 +117,45 @@ impl Model {
         self.spec.thresholds.of(category)
     }
 
+    /// Numbers in a vector; 0 unless the model embeds.
+    #[must_use]
+    pub fn dimensions(&self) -> u16 {
+        self.spec.output.dimensions.unwrap_or(0)
+    }
+
+    /// The vector of one output row: its direction, at length 1.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if the row is not of this model; [`Error::NoDirection`] if it has
+    /// no direction, which no cosine could ever be computed with.
+    pub fn vector(&self, row: &[f32]) -> Result<Vec<f32>> {
+        let dimensions = usize::from(self.dimensions());
+        if row.len() != dimensions {
+            return Err(Error::ShapeMismatch {
+                what: "output row",
+                got: row.len(),
+                expected: dimensions,
+            });
+        }
+        let squares = row.iter().map(|&value| f64::from(value).powi(2));
+        let length = squares.sum::<f64>().sqrt();
+        if !length.is_finite() || length < LEAST_LENGTH {
+            return Err(Error::NoDirection { length });
+        }
+        let scaled = row.iter().map(|&value| (f64::from(value) / length) as f32);
+        Ok(scaled.collect())
+    }
+
     /// Problem with this model's weights, for the session that meets it.
     pub(crate) fn invalid(&self, problem: impl std::fmt::Display) -> Error {
         Error::invalid(&self.weights, problem)
     }
 
-    /// Values that one row of output must have, where labels decide it.
+    /// Values that one row of output must have.
     pub(crate) fn expected_width(&self) -> Option<usize> {
         match self.spec.kind {
             Kind::Tag => Some(self.labels.len()),
-            Kind::Embed => None,
+            Kind::Embed => self.spec.output.dimensions.map(usize::from),
         }
     }
 }

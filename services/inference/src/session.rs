@@ -77,7 +77,7 @@ impl Default for SessionOptions {
     fn default() -> Self {
         Self {
             device: DeviceChoice::Auto,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: kit::config::processors(),
             prepack: true,
         }
     }
@@ -283,8 +283,8 @@ impl Session {
             }
             other => other,
         })?;
-        if let Some(labels) = model.expected_width().filter(|n| *n != outputs.width()) {
-            return Err(graph::label_count(model, labels, outputs.width()));
+        if let Some(expected) = model.expected_width().filter(|n| *n != outputs.width()) {
+            return Err(graph::width_mismatch(model, expected, outputs.width()));
         }
         let outside = |value: &&f32| !(-1e-3..=1.001).contains(*value);
         let odd = outputs.row(0).unwrap_or_default().iter().find(outside);

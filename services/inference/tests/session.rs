@@ -138,8 +138,26 @@ fn an_embedder_gives_vectors_of_length_one() {
         norm(200, 0.457_827_5, 0.261_302_6),
         norm(77, 0.408_210_73, 0.275_777_1),
     ]);
-    let length = raw.iter().map(|v| v * v).sum::<f32>().sqrt();
-    assert_near(outputs.row(1).unwrap(), &raw.map(|v| v / length));
+    // Each number is there a second time with the other sign.
+    let length = (raw.iter().map(|v| v * v).sum::<f32>() * 2.0).sqrt();
+    let row = outputs.row(1).unwrap();
+    assert_near(&row[..7], &raw.map(|v| v / length));
+    assert_near(&row[7..], &raw.map(|v| -v / length));
+    assert_near(&model.vector(row).unwrap(), row);
+}
+
+#[test]
+fn vectors_of_another_size_than_said_are_refused_when_the_model_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["model.onnx", "model.toml"] {
+        std::fs::copy(fixture("clip-like").join(file), folder.path().join(file)).unwrap();
+    }
+    let path = folder.path().join("model.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("dimensions = 14", "dimensions = 16")).unwrap();
+    let refusal = open(folder.path()).unwrap_err().to_string();
+    assert!(refusal.contains("14 numbers"), "{refusal}");
+    assert!(refusal.contains("dimensions = 16"), "{refusal}");
 }
 
 #[test]

@@ -131,6 +131,12 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(number))
 }
 
+/// Processors that this process may use, at least 1.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The data folder when none is named: `$XDG_DATA_HOME/kumobooru`, or `~/.local/share/kumobooru`.
 #[must_use]
 pub fn default_data() -> PathBuf {

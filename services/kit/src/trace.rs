@@ -116,6 +116,12 @@ pub fn current() -> Option<TraceContext> {
     CURRENT.try_with(|context| *context).ok()
 }
 
+/// The trace id of the work under way, for log lines; empty if there is none.
+#[must_use]
+pub fn current_id() -> String {
+    current().map_or_else(String::new, TraceContext::trace_id)
+}
+
 /// Runs `work` as part of `context`: calls made from it carry it on.
 pub async fn scope<F: Future>(context: TraceContext, work: F) -> F::Output {
     CURRENT.scope(context, work).await

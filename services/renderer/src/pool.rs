@@ -215,6 +215,17 @@ impl Pool {
         answer.await.map_err(|_| Error::Closed)?
     }
 
+    /// What people should know of this pool, as a code and a sentence: what the kernel does not
+    /// give its children, or why none can be started. `None` if all is well.
+    pub async fn complaint(&self) -> Option<(&'static str, String)> {
+        match self.probe().await {
+            Ok(confinement) => confinement
+                .missing()
+                .map(|missing| ("LANDLOCK_MISSING", missing.to_owned())),
+            Err(error) => Some((error.code(), error.to_string())),
+        }
+    }
+
     /// What the last child said of its confinement; `None` before the first.
     #[must_use]
     pub fn confinement(&self) -> Option<Confinement> {

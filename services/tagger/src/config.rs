@@ -1,10 +1,12 @@
 //! Flags of the tagger.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use inference::DeviceChoice;
-use kit::config::{Configured, Shared, seconds};
+use inference::Kind;
+use inference::program::{Flags, Program};
+use kit::config::{Configured, Shared};
 
 /// Tags pictures with an ONNX model, on a CPU or a GPU.
 ///
@@ -13,94 +15,18 @@ use kit::config::{Configured, Shared, seconds};
 #[derive(Debug, Clone, Parser)]
 #[command(name = "kumo-tagger", version)]
 pub struct Config {
-    /// Address of the store.
-    #[arg(
-        long,
-        env = "KUMO_STORE",
-        value_name = "ADDR",
-        default_value = "http://127.0.0.1:7801"
-    )]
-    pub store: String,
-
     /// Folder of the model (model.toml, model.onnx, labels); by default the built-in palette
     /// tagger.
     #[arg(long, env = "KUMO_TAGGER_MODEL", value_name = "DIR")]
     pub model: Option<PathBuf>,
 
-    /// ONNX Runtime library, or its folder; by default ORT_DYLIB_PATH, then folders around this
-    /// program.
-    #[arg(long, value_name = "FILE")]
-    pub runtime: Option<PathBuf>,
-
-    /// Device: auto, cpu, cuda or cuda:N. One that cannot be proven to run the model is refused;
-    /// auto takes the best that can.
-    #[arg(
-        long,
-        env = "KUMO_DEVICE",
-        value_name = "DEVICE",
-        default_value = "auto"
-    )]
-    pub device: DeviceChoice,
-
-    /// Most pictures in a batch, 1 to 256; by default what the model allows. Batches grow up to
-    /// this while a run stays short.
-    #[arg(long, env = "KUMO_MAX_BATCH", value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub max_batch: Option<u16>,
-
-    /// Threads that share the work of one run on the CPU; by default one for each processor.
-    #[arg(long, env = "KUMO_INTRA_THREADS", value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub intra_threads: Option<u16>,
-
-    /// Threads that decode and resize samples; by default one for each processor.
-    #[arg(long, env = "KUMO_DECODERS", value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub decoders: Option<u16>,
-
-    /// Pictures sent by callers that are rendered at once.
-    #[arg(long, env = "KUMO_RENDERERS", value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub renderers: u8,
-
-    /// The renderer program; by default `kumo-renderer` beside this one.
-    #[arg(long, env = "KUMO_RENDERER", value_name = "FILE")]
-    pub renderer: Option<PathBuf>,
-
-    /// Address at which others reach this node; by default the one it listens on.
-    #[arg(long, env = "KUMO_ADVERTISE", value_name = "ADDR")]
-    pub advertise: Option<String>,
-
-    /// Leave with exit code 0 after so many seconds without work.
-    #[arg(long, env = "KUMO_IDLE_EXIT", value_name = "SECONDS", value_parser = seconds)]
-    pub idle_exit: Option<Duration>,
-
-    /// Only make the model known to the store, print its name there (`models/3`), and leave.
-    /// Neither ONNX Runtime nor the weights are loaded, and no port is opened.
-    #[arg(long)]
-    pub register_only: bool,
+    /// Flags of every node.
+    #[command(flatten)]
+    pub node: Flags,
 
     /// Flags of every service.
     #[command(flatten)]
     pub shared: Shared,
-}
-
-impl Config {
-    /// Threads for decoding.
-    #[must_use]
-    pub fn decoders(&self) -> usize {
-        self.decoders.map_or_else(processors, usize::from)
-    }
-
-    /// Threads for one run.
-    #[must_use]
-    pub fn intra_threads(&self) -> usize {
-        self.intra_threads.map_or_else(processors, usize::from)
-    }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Configured for Config {
@@ -113,6 +39,20 @@ impl Configured for Config {
     }
 }
 
+impl Program for Config {
+    const ROLE: &'static str = "tagger";
+    const KIND: Kind = Kind::Tag;
+    const BUILT_IN: &'static str = "palette-tagger";
+
+    fn flags(&self) -> &Flags {
+        &self.node
+    }
+
+    fn model(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -122,18 +62,8 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         Config::command().debug_assert();
-        let config =
-            Config::parse_from(["kumo-tagger", "--device", "cuda:1", "--idle-exit", "2.5"]);
-        assert_eq!(config.device, DeviceChoice::Cuda { index: 1 });
-        assert_eq!(config.idle_exit, Some(Duration::from_millis(2500)));
-        assert!(config.decoders() >= 1 && config.intra_threads() >= 1);
-        for wrong in [
-            ["--device", "gpu"],
-            ["--max-batch", "0"],
-            ["--renderers", "0"],
-        ] {
-            let flags = ["kumo-tagger"].into_iter().chain(wrong);
-            assert!(Config::try_parse_from(flags).is_err(), "{wrong:?}");
-        }
+        let config = Config::parse_from(["kumo-tagger", "--model", "/m", "--store", "http://s:1"]);
+        assert_eq!(config.model(), Some(Path::new("/m")));
+        assert_eq!(config.flags().store, "http://s:1");
     }
 }

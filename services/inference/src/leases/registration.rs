@@ -59,7 +59,7 @@ pub(super) fn register_model(model: &Model) -> wire::RegisterModelRequest {
             .take(usize::from(kind == wire::ModelKind::Tag) * CATEGORIES.len())
             .collect(),
         activate_if_first: true,
-        dimensions: 0,
+        dimensions: u32::from(model.dimensions()),
     }
 }
 

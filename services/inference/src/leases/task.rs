@@ -70,9 +70,32 @@ impl Failure {
             Cause::Transient
         };
         let reason = match error {
-            crate::Error::NotFinite { .. } => "MODEL_OUTPUT_INVALID",
+            crate::Error::NotFinite { .. } | crate::Error::NoDirection { .. } => {
+                "MODEL_OUTPUT_INVALID"
+            }
             other => other.reason(),
         };
         Self::new(cause, reason, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_answers_nothing_usable_blames_no_picture_for_good() {
+        let not_finite = crate::Error::NotFinite {
+            row: 1,
+            column: 2,
+            value: f32::NAN,
+        };
+        for error in [not_finite, crate::Error::NoDirection { length: 0.0 }] {
+            let failure = Failure::of(&error);
+            assert_eq!(failure.cause, Cause::Transient);
+            assert_eq!(failure.reason, "MODEL_OUTPUT_INVALID");
+        }
+        let damaged = Failure::of(&crate::Error::picture("half of it is missing"));
+        assert_eq!(damaged.cause, Cause::Permanent);
     }
 }

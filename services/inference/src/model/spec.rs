@@ -170,6 +170,9 @@ pub struct OutputSpec {
     /// What is done to the values.
     #[serde(default)]
     pub activation: Activation,
+    /// Numbers in a vector, 8 to 4096; needed by `kind = "embed"`.
+    #[serde(default)]
+    pub dimensions: Option<u16>,
 }
 
 /// What is done to the values of an output row.

@@ -116,6 +116,11 @@ fn keys_that_are_wrong_are_named() {
         ("max = 8", "max = 257", "max = 257"),
         (
             "[labels]",
+            "[output]\ndimensions = 8\n[labels]",
+            "dimensions is for",
+        ),
+        (
+            "[labels]",
             "[output]\nname = \"a\"\nindex = 0\n[labels]",
             "exclude each other",
         ),
@@ -217,4 +222,54 @@ fn predictions_are_what_lies_above_the_storage_threshold() {
         model.predictions(&[0.5]).unwrap_err().reason(),
         "SHAPE_MISMATCH"
     );
+}
+
+#[test]
+fn the_size_of_a_vector_is_said_and_within_bounds() {
+    let refusal = |from: &str, to: &str| {
+        let folder = copy("clip-like");
+        let path = folder.path().join("model.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "the fixture has no '{from}'");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        refusal(&folder)
+    };
+    let missing = refusal("dimensions = 14", "");
+    assert!(
+        missing.contains("needs dimensions in [output]"),
+        "{missing}"
+    );
+    for wrong in ["7", "4097"] {
+        let to = format!("dimensions = {wrong}");
+        let refusal = refusal("dimensions = 14", &to);
+        assert!(refusal.contains("must be 8 to 4096"), "{refusal}");
+    }
+    assert_eq!(Model::open(&fixture("clip-like")).unwrap().dimensions(), 14);
+    assert_eq!(Model::open(&fixture("wd-like")).unwrap().dimensions(), 0);
+}
+
+#[test]
+fn a_vector_is_a_direction_or_a_failure() {
+    let model = Model::open(&fixture("clip-like")).unwrap();
+    let mut row = [0.0; 14];
+    for size in [1e-30, 1e-3, 1.0, 1e30, f32::MAX] {
+        (row[2], row[9]) = (0.6 * size, -0.8 * size);
+        match model.vector(&row) {
+            Ok(vector) => {
+                assert!((vector[2] - 0.6).abs() < 1e-6 && (vector[9] + 0.8).abs() < 1e-6);
+                assert_eq!(vector.iter().filter(|value| **value == 0.0).count(), 12);
+            }
+            Err(error) => {
+                assert!(size < 1e-9, "{size}: {error}");
+                assert_eq!(error.reason(), "MODEL_NO_DIRECTION");
+            }
+        }
+    }
+    let length = |row: &[f32]| model.vector(row).unwrap_err().reason();
+    assert_eq!(length(&[0.0; 14]), "MODEL_NO_DIRECTION");
+    assert_eq!(length(&[1.0; 13]), "SHAPE_MISMATCH");
+    for wrong in [f32::NAN, f32::INFINITY] {
+        row[0] = wrong;
+        assert_eq!(length(&row), "MODEL_NO_DIRECTION");
+    }
 }

@@ -5,7 +5,7 @@ use ort::value::{Outlet, TensorElementType, ValueType};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::model::spec::Layout;
+use crate::model::spec::{Kind, Layout};
 
 /// What running needs to know of the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +27,18 @@ pub(super) fn check(graph: &Graph, model: &Model) -> Result<Shape> {
     })
 }
 
-/// The error for a label file that does not belong to the weights.
-pub(super) fn label_count(model: &Model, labels: usize, outputs: usize) -> Error {
-    model.invalid(format!(
-        "it has {outputs} outputs and the labels file has {labels} labels: they are not of one model"
-    ))
+/// The error for weights that make another count of values than the labels file names, or than
+/// `model.toml` says.
+pub(super) fn width_mismatch(model: &Model, expected: usize, outputs: usize) -> Error {
+    model.invalid(match model.spec().kind {
+        Kind::Tag => format!(
+            "it has {outputs} outputs and the labels file has {expected} labels: they are not of \
+             one model"
+        ),
+        Kind::Embed => format!(
+            "its vectors have {outputs} numbers, [output] of model.toml says dimensions = {expected}"
+        ),
+    })
 }
 
 fn check_input(graph: &Graph, model: &Model) -> Result<Option<usize>> {
@@ -102,7 +109,9 @@ fn check_output(output: &Outlet, model: &Model) -> Result<()> {
         )));
     }
     match (model.expected_width(), usize::try_from(dimensions[1])) {
-        (Some(labels), Ok(width)) if labels != width => Err(label_count(model, labels, width)),
+        (Some(expected), Ok(width)) if expected != width => {
+            Err(width_mismatch(model, expected, width))
+        }
         _ => Ok(()),
     }
 }

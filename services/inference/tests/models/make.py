@@ -30,8 +30,10 @@ WEIGHTS = numpy.array(
 )
 
 
-def model(shape, *, nhwc, scale, sigmoid, batch="N", poison=False, second=False, extra_input=False):
+def model(shape, *, nhwc, scale, sigmoid, batch="N", poison=False, second=False, extra_input=False, mirrored=False):
     """A graph: mean over the picture → weights → maybe sigmoid."""
+    weights = numpy.concatenate([WEIGHTS, -WEIGHTS], axis=1) if mirrored else WEIGHTS
+    width = weights.shape[1]
     nodes = [
         helper.make_node("ReduceMean", ["input", "axes"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "scale"], ["scaled"]),
@@ -40,7 +42,7 @@ def model(shape, *, nhwc, scale, sigmoid, batch="N", poison=False, second=False,
     constants = [
         numpy_helper.from_array(numpy.array([1, 2] if nhwc else [2, 3], numpy.int64), "axes"),
         numpy_helper.from_array(numpy.array(scale, numpy.float32), "scale"),
-        numpy_helper.from_array(WEIGHTS, "weights"),
+        numpy_helper.from_array(weights, "weights"),
     ]
     last = "logits"
     if poison:
@@ -56,7 +58,7 @@ def model(shape, *, nhwc, scale, sigmoid, batch="N", poison=False, second=False,
         nodes.append(helper.make_node("Sigmoid", [last], ["confidences"]))
         last = "confidences"
     info = lambda name, dims: helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
-    outputs = [info(last, [batch, len(LABELS)])]
+    outputs = [info(last, [batch, width])]
     if second:
         nodes.append(helper.make_node("Neg", [last], ["initial"]))
         outputs.insert(0, info("initial", [batch, len(LABELS)]))
@@ -103,6 +105,7 @@ max = 8
 
 WD = 'channels = "bgr"\nrange = "byte"\nfit = "pad"\nfilter = "bicubic"'
 CLIP = 'range = "unit"\nmean = [0.48145466, 0.4578275, 0.40821073]\nstd = [0.26862954, 0.26130258, 0.27577711]\nfit = "crop"\ncrop_from = 40\nfilter = "bicubic"'
+VECTOR = '[output]\nactivation = "l2"\ndimensions = 14\n'
 PLAIN = 'range = "unit"\nfit = "squash"\nfilter = "bilinear"'
 
 
@@ -117,8 +120,9 @@ def folders():
     make = {
         "wd-like": (wd, spec("wd-like", layout="nhwc", side=448, more_input=WD)),
         "clip-like": (
-            model(small, sigmoid=False, **nchw),
-            spec("clip-like", layout="nchw", side=32, more_input=CLIP, output='[output]\nactivation = "l2"\n', kind="embed"),
+            # A vector has at least 8 numbers, so it has each label's twice.
+            model(small, sigmoid=False, mirrored=True, **nchw),
+            spec("clip-like", layout="nchw", side=32, more_input=CLIP, output=VECTOR, kind="embed"),
         ),
         "logits": (model(small, sigmoid=False, **nchw), spec("logits", layout="nchw", side=32, more_input=PLAIN, output=sigmoid)),
         "fixed-batch": (

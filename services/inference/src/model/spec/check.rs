@@ -1,6 +1,7 @@
 //! What `model.toml` may say, and the part of the revision that comes from it.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use super::{Activation, Fit, InputSpec, Kind, ModelSpec, Thresholds};
 
@@ -9,6 +10,9 @@ const MAX_SIDE: u32 = 2048;
 
 /// Largest batch, which is also the most that one lease call hands out.
 const MAX_BATCH: usize = 256;
+
+/// Fewest and most numbers in a vector.
+const DIMENSIONS: RangeInclusive<u16> = 8..=4096;
 
 impl ModelSpec {
     /// Checks everything that can be checked without the other files; says what is wrong first.
@@ -41,7 +45,23 @@ impl ModelSpec {
             (Kind::Tag, Some(_)) if self.output.activation == Activation::L2 => {
                 Err("activation = \"l2\" is for kind = \"embed\"".into())
             }
-            _ => Ok(()),
+            _ => self.check_dimensions(),
+        }
+    }
+
+    fn check_dimensions(&self) -> Result<(), String> {
+        let (least, most) = (DIMENSIONS.start(), DIMENSIONS.end());
+        match (self.kind, self.output.dimensions) {
+            (Kind::Tag, None) => Ok(()),
+            (Kind::Tag, Some(_)) => Err("[output] dimensions is for kind = \"embed\"".into()),
+            (Kind::Embed, None) => Err(format!(
+                "kind = \"embed\" needs dimensions in [output]: how many numbers a vector has, \
+                 {least} to {most}"
+            )),
+            (Kind::Embed, Some(count)) if !DIMENSIONS.contains(&count) => Err(format!(
+                "[output] dimensions = {count} must be {least} to {most}"
+            )),
+            (Kind::Embed, Some(_)) => Ok(()),
         }
     }
 
