@@ -28,6 +28,12 @@ pub struct PerceptualHash {
 }
 
 impl PerceptualHash {
+    /// The hash of a picture that was already reduced to 64×64 RGB.
+    #[must_use]
+    pub fn of(reduced: &[u8; 3 * HASHED_SIDE * HASHED_SIDE]) -> Self {
+        perceptual(reduced)
+    }
+
     /// Number of bits that differ, 0 to 256; unrelated pictures differ in about 128.
     #[must_use]
     pub fn distance(&self, other: &Self) -> u32 {
