@@ -5,7 +5,9 @@ CARGO      ?= cargo
 DIR        ?=
 DATA       ?=
 UP_FLAGS   ?=
-PROGRAMS   := kumo-cli kumo-store kumo-watcher kumo-renderer kumo-tagger
+NAME       ?=
+ARGS       ?=
+PROGRAMS   := kumo-cli kumo-store kumo-watcher kumo-renderer kumo-tagger kumo-embedder
 PACKAGES   := $(addprefix -p ,$(PROGRAMS))
 RELEASE    := target/release
 # cargo-nextest runs tests in parallel processes; cargo's own runner does where it is missing.
@@ -50,10 +52,11 @@ tests: preflight runtime
 	$(CARGO) $(TEST_RUN) --locked --workspace --no-fail-fast
 	$(if $(NEXTEST),$(CARGO) test --locked --workspace --doc --quiet)
 
-bench: build runtime ## Run a bench on the release programs: make bench NAME=thousand [COUNT=1000]
-	@$(CARGO) build --locked --release -q -p kumo-tests --bin pictures
-	@mkdir -p target/bench
-	python3 tests/bench/$(or $(NAME),thousand).py $(if $(COUNT),--count $(COUNT))
+bench: build runtime ## Run a bench on the release programs: make bench NAME=ingest|idle|infer|search|queue|similar [ARGS=--quick]
+	@[ -f "tests/bench/$(NAME).py" ] || { echo "name one: make bench NAME=ingest|idle|infer|search|queue|similar" >&2; exit 64; }
+	@$(CARGO) build --locked --release -q -p kumo-tests --bin pictures --bin load
+	@$(CARGO) build --locked --release -q -p kumo-store-core -p kumo-inference --examples
+	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 python3 -m bench.$(NAME) $(ARGS)
 
 models: preflight ## Check that the committed models are what their scripts make (needs PyPI)
 	python3 -m venv target/models-venv

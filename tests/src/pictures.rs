@@ -233,6 +233,16 @@ pub fn bench_jpeg(seed: u64) -> Result<Vec<u8>> {
     jpeg(&photo(2048, 1536, seed, base), 90)
 }
 
+/// A JPEG for benches that need many files and not much of each.
+///
+/// # Errors
+/// If the encoder fails.
+pub fn tiny_jpeg(seed: u64) -> Result<Vec<u8>> {
+    let mut dice = Dice::new(seed ^ 0x71_4e);
+    let base = [0; 3].map(|_: u8| 60 + dice.below(136) as u8);
+    jpeg(&photo(64, 48, seed, base), 80)
+}
+
 /// The pictures of the demo folder: something for every tag of the built-in tagger.
 ///
 /// # Errors

@@ -17,6 +17,9 @@ struct Flags {
     /// That many JPEGs of about 3 Mpx, 0.6 to 1.5 MB each.
     #[arg(long, required_unless_present = "demo")]
     count: Option<u64>,
+    /// With --count: JPEGs of 64×48 pixels and about 2 KB instead, to stand for many files cheaply.
+    #[arg(long, requires = "count")]
+    tiny: bool,
     /// Number of the first one; other seeds give other pictures.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -42,7 +45,12 @@ fn main() -> Result<()> {
                     for index in (first..count).step_by(threads as usize) {
                         let seed = flags.seed + index;
                         let path = flags.dir.join(format!("{seed:06}.jpg"));
-                        fs::write(path, pictures::bench_jpeg(seed)?)?;
+                        let bytes = if flags.tiny {
+                            pictures::tiny_jpeg(seed)?
+                        } else {
+                            pictures::bench_jpeg(seed)?
+                        };
+                        fs::write(path, bytes)?;
                     }
                     Ok(())
                 })
