@@ -6,6 +6,7 @@ mod capacity;
 mod embedding;
 mod feed;
 mod location;
+mod r#match;
 mod model;
 mod node;
 mod page;
@@ -21,9 +22,10 @@ use prost_types::Timestamp;
 use proto::store::v1::{
     admin_service_server::AdminServiceServer, capacity_service_server::CapacityServiceServer,
     embedding_service_server::EmbeddingServiceServer, feed_service_server::FeedServiceServer,
-    location_service_server::LocationServiceServer, model_service_server::ModelServiceServer,
-    node_service_server::NodeServiceServer, post_service_server::PostServiceServer,
-    tag_service_server::TagServiceServer, task_service_server::TaskServiceServer,
+    location_service_server::LocationServiceServer, match_service_server::MatchServiceServer,
+    model_service_server::ModelServiceServer, node_service_server::NodeServiceServer,
+    post_service_server::PostServiceServer, tag_service_server::TagServiceServer,
+    task_service_server::TaskServiceServer,
 };
 use tonic::Status;
 
@@ -86,6 +88,8 @@ const SCOPES: &[(&str, Scope)] = &[
         Scope::Read,
     ),
     ("/kumo.store.v1.CapacityService/WatchDemand", Scope::Read),
+    ("/kumo.store.v1.MatchService/MatchQuery", Scope::Read),
+    ("/kumo.store.v1.MatchService/MatchTags", Scope::Read),
     ("/kumo.store.v1.AdminService/GetStats", Scope::Read),
 ];
 
@@ -117,6 +121,7 @@ pub(crate) fn api(engine: &Engine, cx: &Context) -> Api {
         .add(NodeServiceServer::new(door.clone()).max_decoding_message_size(LARGE_REQUEST))
         .add(FeedServiceServer::new(door.clone()))
         .add(EmbeddingServiceServer::new(door.clone()))
+        .add(MatchServiceServer::new(door.clone()))
         .add(CapacityServiceServer::new(door.clone()))
         .add(AdminServiceServer::new(door))
 }

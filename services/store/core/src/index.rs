@@ -22,6 +22,7 @@ use crate::query::Plan;
 use crate::{PostId, Rating, TagId};
 
 pub use columns::Columns;
+pub use r#match::{Found, Matches, Question, TagMatch, TagMatching};
 pub use order::{Cursor, CursorError, Order};
 
 use columns::Table;
@@ -143,11 +144,7 @@ impl Index {
                 query: plan.fingerprint(),
             });
         }
-        let base = match within {
-            Some(set) => Cow::Owned(&self.live & set),
-            None => Cow::Borrowed(&self.live),
-        };
-        let found = self.evaluate(plan.root(), base);
+        let found = self.found(plan, within);
         let (ids, more) = if limit == 0 {
             (Vec::new(), false)
         } else if order.is_by_id() {
@@ -166,6 +163,14 @@ impl Index {
             total: found.len(),
             next,
         })
+    }
+
+    fn found(&self, plan: &Plan, within: Option<&RoaringBitmap>) -> Cow<'_, RoaringBitmap> {
+        let base = match within {
+            Some(set) => Cow::Owned(&self.live & set),
+            None => Cow::Borrowed(&self.live),
+        };
+        self.evaluate(plan.root(), base)
     }
 
     /// The first `limit` posts after `after` by the order's key, and whether

@@ -31,7 +31,8 @@ const CONTAINER: usize = 32;
 /// Content of a roaring bitset container.
 const BITSET: usize = 8192;
 
-enum Posting {
+/// The posts of one tag.
+pub(super) enum Posting {
     /// Ascending. A boxed slice, not a `Vec`: it keeps the enum at 24 bytes.
     Few(Box<[u32]>),
     Many(RoaringBitmap),
@@ -68,6 +69,11 @@ impl Postings {
     /// How many posts have the tag, live or not.
     pub(super) fn len(&self, tag: TagId) -> u64 {
         self.tags.get(&tag).map_or(0, Posting::len)
+    }
+
+    /// The posts that have the tag, if there are any.
+    pub(super) fn get(&self, tag: TagId) -> Option<&Posting> {
+        self.tags.get(&tag)
     }
 
     /// The posts of `base` that have the tag.
@@ -136,6 +142,35 @@ impl Postings {
 }
 
 impl Posting {
+    pub(super) fn contains(&self, post: u32) -> bool {
+        match self {
+            Self::Few(posts) => posts.binary_search(&post).is_ok(),
+            Self::Many(posts) => posts.contains(post),
+        }
+    }
+
+    /// All posts, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        let (few, many) = match self {
+            Self::Few(posts) => (&posts[..], None),
+            Self::Many(posts) => (&[][..], Some(posts.iter())),
+        };
+        few.iter().copied().chain(many.into_iter().flatten())
+    }
+
+    /// Calls `act` with every post from `first` to `last`. Several times faster than an iterator
+    /// over both forms.
+    pub(super) fn each(&self, first: u32, last: u32, mut act: impl FnMut(u32)) {
+        match self {
+            Self::Few(posts) => {
+                let start = posts.partition_point(|&post| post < first);
+                let rest = posts[start..].iter().take_while(|post| **post <= last);
+                rest.for_each(|&post| act(post));
+            }
+            Self::Many(posts) => posts.range(first..=last).for_each(act),
+        }
+    }
+
     fn insert(&mut self, post: u32) -> bool {
         let posts = match self {
             Self::Many(posts) => return posts.insert(post),
