@@ -10,12 +10,13 @@ ARGS       ?=
 PROGRAMS   := kumo-cli kumo-store kumo-watcher kumo-renderer kumo-tagger kumo-embedder
 PACKAGES   := $(addprefix -p ,$(PROGRAMS))
 RELEASE    := target/release
+PROGRAMS_DIR ?= $(RELEASE)
 # cargo-nextest runs tests in parallel processes; cargo's own runner does where it is missing.
 NEXTEST    := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TEST_RUN   := $(if $(NEXTEST),nextest run,test)
 export RUST_BACKTRACE ?= 0
 
-.PHONY: help up build demo preflight runtime test format clippy tidy tests bench models
+.PHONY: help up build demo preflight runtime test format clippy tidy tests bench clients models
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -57,6 +58,12 @@ bench: build runtime ## Run a bench on the release programs: make bench NAME=ing
 	@$(CARGO) build --locked --release -q -p kumo-tests --bin pictures --bin load
 	@$(CARGO) build --locked --release -q -p kumo-store-core -p kumo-inference --examples
 	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 python3 -m bench.$(NAME) $(ARGS)
+
+clients: $(if $(filter $(RELEASE),$(PROGRAMS_DIR)),build) runtime ## Outside clients in Python ask a real cluster everything (needs PyPI): make clients [PROGRAMS_DIR=target/debug] [ARGS=document]
+	@$(if $(filter $(RELEASE),$(PROGRAMS_DIR)),$(CARGO) build --locked --release -q -p kumo-tests --bin pictures)
+	@python3 -m venv target/clients-venv
+	@target/clients-venv/bin/pip install -q --disable-pip-version-check --require-hashes -r tests/clients/requirements.txt
+	target/clients-venv/bin/python tests/clients/run.py --programs $(PROGRAMS_DIR) $(ARGS)
 
 models: preflight ## Check that the committed models are what their scripts make (needs PyPI)
 	python3 -m venv target/models-venv

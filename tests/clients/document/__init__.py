@@ -1,0 +1,1 @@
+"""docs/API.md as a test: every example is sent, and every answer compared."""

@@ -1,0 +1,1 @@
+"""A client generated from the protos that `kumo proto` writes out, as other people's programs are."""
