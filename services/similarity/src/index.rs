@@ -92,13 +92,13 @@ pub enum Refused {
 /// Everything that look-alike search goes by, of all posts. Cloning makes a frozen view.
 #[derive(Clone, Debug)]
 pub struct Index {
-    model: Option<Model>,
-    slots: Slots,
-    rows: Rows,
-    hashes: Words,
-    colours: Mosaics,
-    vectors: Vectors,
-    embedded: u64,
+    pub(crate) model: Option<Model>,
+    pub(crate) slots: Slots,
+    pub(crate) rows: Rows,
+    pub(crate) hashes: Words,
+    pub(crate) colours: Mosaics,
+    pub(crate) vectors: Vectors,
+    pub(crate) embedded: u64,
 }
 
 impl Index {
@@ -297,7 +297,8 @@ impl Index {
         }
     }
 
-    fn centre(&mut self) {
+    /// Takes the centre of the vectors where it is time to.
+    pub(crate) fn centre(&mut self) {
         if self.vectors.wants_centre(self.embedded) {
             let slots: Vec<u32> = self
                 .slots

@@ -5,7 +5,9 @@
 
 pub mod blend;
 pub mod colours;
+pub mod duplicates;
 pub mod index;
+pub mod snapshot;
 
 mod channel;
 mod column;

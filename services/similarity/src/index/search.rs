@@ -192,7 +192,7 @@ impl Index {
         let worth_comparing = match self.vectors.centre() {
             Some(centre) => self.scan(&CodeScan(self, centre.code(vector)), scope, without, depth),
             // There is no centre until there are more vectors than are compared in any case.
-            None => self.scan(&Everything(self), scope, without, depth),
+            None => self.scan(&Everything, scope, without, depth),
         };
         let mut nearest = Nearest::new(keep);
         for (_, post) in worth_comparing {
@@ -285,9 +285,9 @@ pub(super) fn within_distance(index: &Index, subject: &Subject, radius: u32) -> 
 }
 
 /// Every vector, none nearer than another.
-struct Everything<'a>(&'a Index);
+struct Everything;
 
-impl Scan for Everything<'_> {
+impl Scan for Everything {
     fn block(&self, _: usize, out: &mut [u16; ROWS]) {
         out.fill(0);
     }
