@@ -140,6 +140,7 @@ impl Fault for Error {
             Self::Core(Core::NotFound { noun, name }) => {
                 vec![("noun", (*noun).to_owned()), ("name", name.clone())]
             }
+            Self::Core(Core::NotTrashed { post }) => vec![("post", format!("posts/{post}"))],
             Self::Core(Core::ResyncRequired {
                 now_epoch, now_seq, ..
             }) => vec![
@@ -186,6 +187,7 @@ fn core_code(error: &Core) -> Code {
         Core::NotFound { .. } => Code::NotFound,
         Core::Exhausted { .. } | Core::DiskFull => Code::ResourceExhausted,
         Core::NotRegistered { .. }
+        | Core::NotTrashed { .. }
         | Core::InUse { .. }
         | Core::NetworkFileSystem { .. }
         | Core::NewerSchema { .. }
@@ -207,10 +209,12 @@ fn core_reason(error: &Core) -> &'static str {
             "root" => "NO_SUCH_ROOT",
             "node" => "NO_SUCH_NODE",
             "tag" => "NO_SUCH_TAG",
+            "source" => "NO_SUCH_SOURCE",
             _ => "NOT_FOUND",
         },
         Core::Exhausted { .. } => "NUMBERS_EXHAUSTED",
         Core::NotRegistered { .. } => "STALE_INCARNATION",
+        Core::NotTrashed { .. } => "NOT_TRASHED",
         Core::ResyncRequired { .. } => "RESYNC_REQUIRED",
         Core::InUse { .. } => "STORE_LOCKED",
         Core::NetworkFileSystem { .. } => "NETWORK_FILE_SYSTEM",

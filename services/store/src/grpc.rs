@@ -3,6 +3,7 @@
 
 mod admin;
 mod capacity;
+mod edit;
 mod embedding;
 mod feed;
 mod location;
@@ -11,8 +12,10 @@ mod model;
 mod node;
 mod page;
 mod post;
+mod source_record;
 mod tag;
 mod task;
+mod trash;
 
 use std::{pin::Pin, time::Duration};
 
@@ -21,11 +24,12 @@ use kit::{Context, Fault, Scope, Shutdown, Tasks, code, server::Api};
 use prost_types::Timestamp;
 use proto::store::v1::{
     admin_service_server::AdminServiceServer, capacity_service_server::CapacityServiceServer,
-    embedding_service_server::EmbeddingServiceServer, feed_service_server::FeedServiceServer,
-    location_service_server::LocationServiceServer, match_service_server::MatchServiceServer,
-    model_service_server::ModelServiceServer, node_service_server::NodeServiceServer,
-    post_service_server::PostServiceServer, tag_service_server::TagServiceServer,
-    task_service_server::TaskServiceServer,
+    edit_service_server::EditServiceServer, embedding_service_server::EmbeddingServiceServer,
+    feed_service_server::FeedServiceServer, location_service_server::LocationServiceServer,
+    match_service_server::MatchServiceServer, model_service_server::ModelServiceServer,
+    node_service_server::NodeServiceServer, post_service_server::PostServiceServer,
+    source_record_service_server::SourceRecordServiceServer, tag_service_server::TagServiceServer,
+    task_service_server::TaskServiceServer, trash_service_server::TrashServiceServer,
 };
 use tonic::Status;
 
@@ -45,6 +49,32 @@ const SCOPES: &[(&str, Scope)] = &[
     ("/kumo.store.v1.PostService/BatchGetPosts", Scope::Read),
     ("/kumo.store.v1.PostService/SearchPosts", Scope::Read),
     ("/kumo.store.v1.TagService/ListTags", Scope::Read),
+    ("/kumo.store.v1.EditService/EditPosts", Scope::Write),
+    (
+        "/kumo.store.v1.SourceRecordService/PutSourceRecords",
+        Scope::Write,
+    ),
+    (
+        "/kumo.store.v1.SourceRecordService/ListSourceRecords",
+        Scope::Read,
+    ),
+    (
+        "/kumo.store.v1.SourceRecordService/DeleteSourceRecords",
+        Scope::Write,
+    ),
+    (
+        "/kumo.store.v1.SourceRecordService/ListSources",
+        Scope::Read,
+    ),
+    (
+        "/kumo.store.v1.SourceRecordService/UpdateSource",
+        Scope::Write,
+    ),
+    ("/kumo.store.v1.TrashService/TrashPosts", Scope::Write),
+    ("/kumo.store.v1.TrashService/RestorePosts", Scope::Write),
+    ("/kumo.store.v1.TrashService/PurgePosts", Scope::Write),
+    ("/kumo.store.v1.TrashService/ListRejected", Scope::Read),
+    ("/kumo.store.v1.TrashService/AllowRejected", Scope::Write),
     (
         "/kumo.store.v1.LocationService/UpdateLocations",
         Scope::Node,
@@ -115,6 +145,11 @@ pub(crate) fn api(engine: &Engine, cx: &Context) -> Api {
         .scopes(SCOPES)
         .add(PostServiceServer::new(door.clone()).max_decoding_message_size(LARGE_REQUEST))
         .add(TagServiceServer::new(door.clone()))
+        .add(EditServiceServer::new(door.clone()).max_decoding_message_size(LARGE_REQUEST))
+        .add(
+            SourceRecordServiceServer::new(door.clone()).max_decoding_message_size(LARGEST_REQUEST),
+        )
+        .add(TrashServiceServer::new(door.clone()))
         .add(LocationServiceServer::new(door.clone()).max_decoding_message_size(LARGE_REQUEST))
         .add(TaskServiceServer::new(door.clone()).max_decoding_message_size(LARGEST_REQUEST))
         .add(ModelServiceServer::new(door.clone()).max_decoding_message_size(LARGEST_REQUEST))
@@ -142,6 +177,16 @@ fn timestamp(unix_ms: i64) -> Option<Timestamp> {
         seconds: unix_ms.div_euclid(1_000),
         nanos: millis * 1_000_000,
     })
+}
+
+/// A message as unix milliseconds.
+fn unix_ms(field: &str, time: Timestamp) -> Result<i64, Error> {
+    let millis = i64::from(time.nanos) / 1_000_000;
+    time.seconds
+        .checked_mul(1_000)
+        .and_then(|seconds| seconds.checked_add(millis))
+        .filter(|_| (0..1_000_000_000).contains(&time.nanos))
+        .ok_or_else(|| Error::field(field, &time.seconds, "a time"))
 }
 
 /// A length of time as a message.

@@ -334,6 +334,7 @@ fn picture(root: u32, number: u32) -> NewPost {
     let (sha256, md5, perceptual_hash, sample) = (bytes(), bytes(), bytes(), bytes());
     NewPost {
         content: Content {
+            detail: 4_000,
             sha256,
             md5: md5.first_chunk().copied().unwrap_or_default(),
             media_type: "image/jpeg".to_owned(),

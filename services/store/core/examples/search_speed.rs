@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use kumo_store_core::index::{Columns, Index, PostDelta};
+use kumo_store_core::index::{Columns, Index, PostDelta, Standing};
 use kumo_store_core::query::{Query, TagNames};
 use kumo_store_core::{Category, Rating, TagId};
 
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 bytes: random.next() % 8_000_000,
             }),
             rating: Rating::from_code((random.next() % 5) as u8),
-            live: true,
+            standing: Standing::Live,
         });
     }
     println!("filled in {:.1?}: {:?}", start.elapsed(), index.memory());

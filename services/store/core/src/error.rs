@@ -23,6 +23,12 @@ pub enum Error {
         /// By which name.
         name: String,
     },
+    /// Only a post in the trash can be restored or ended.
+    #[error("posts/{post} is not in the trash; nothing was changed")]
+    NotTrashed {
+        /// The post.
+        post: crate::PostId,
+    },
     /// More items in one call than its limit allows.
     #[error("{count} {what} in one call, at most {limit} are allowed")]
     TooMany {

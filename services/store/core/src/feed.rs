@@ -25,8 +25,10 @@ pub struct Change {
     pub post: PostId,
     /// Position of the change.
     pub seq: u64,
-    /// Whether the post is gone.
+    /// Whether the post is found no more: it is gone, or in the trash.
     pub deleted: bool,
+    /// Whether it is in the trash.
+    pub trashed: bool,
 }
 
 /// A page of changes.
@@ -62,11 +64,12 @@ impl Store {
         }
         let limit = limit.clamp(1, MAX_CHANGES);
         let mut select = self.conn.prepare_cached(
-            "SELECT seq, post, deleted FROM ( \
-               SELECT * FROM (SELECT changed_seq AS seq, id AS post, 0 AS deleted FROM post \
+            "SELECT seq, post, deleted, trashed FROM ( \
+               SELECT * FROM (SELECT changed_seq AS seq, id AS post, \
+                 trashed_ms IS NOT NULL AS deleted, trashed_ms IS NOT NULL AS trashed FROM post \
                  WHERE changed_seq > ?1 ORDER BY changed_seq LIMIT ?2) \
                UNION ALL \
-               SELECT * FROM (SELECT seq, post, 1 FROM tombstone \
+               SELECT * FROM (SELECT seq, post, 1, 0 FROM tombstone \
                  WHERE seq > ?1 ORDER BY seq LIMIT ?2) \
              ) ORDER BY seq LIMIT ?2",
         )?;
@@ -76,6 +79,7 @@ impl Store {
                     seq: row.get::<_, i64>(0)?.cast_unsigned(),
                     post: row.get(1)?,
                     deleted: row.get(2)?,
+                    trashed: row.get(3)?,
                 })
             })?
             .collect::<Result<Vec<_>, _>>()?;

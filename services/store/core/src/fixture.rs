@@ -86,10 +86,18 @@ impl Scene {
         self.write(work).unwrap().0
     }
 
-    pub(crate) fn register(&mut self, numbers: impl IntoIterator<Item = u32>) -> Vec<Registered> {
+    /// Registers pictures, none of which may be rejected.
+    pub(crate) fn register(&mut self, numbers: impl IntoIterator<Item = u32>) -> Vec<Made> {
         let root = self.root;
         let posts: Vec<NewPost> = numbers.into_iter().map(|n| picture(root, n)).collect();
-        self.run(|w| w.register_posts(&posts, NOW))
+        let registered = self.run(|w| w.register_posts(&posts, NOW));
+        registered.into_iter().map(made).collect()
+    }
+
+    /// Puts a post into the trash and ends it.
+    pub(crate) fn purge(&mut self, post: PostId) {
+        self.run(|w| w.trash_posts(&[post], NOW));
+        self.run(|w| w.purge_posts(&[post], NOW));
     }
 
     /// An active tagger with labels `tag_0` … `tag_9` and the four ratings.
@@ -181,6 +189,7 @@ impl Scene {
             ));
         }
         out.push(format!("found {:?} at {:?}", self.find(""), self.cursor()));
+        out.push(format!("trash {:?}", self.find("status:trash")));
         for rating in ["g", "s", "q", "e", "unrated"] {
             out.push(format!(
                 "{rating} {:?}",
@@ -188,6 +197,21 @@ impl Scene {
             ));
         }
         out
+    }
+}
+
+/// A picture that became a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) id: PostId,
+    pub(crate) created: bool,
+}
+
+/// What became of a picture that is not rejected.
+pub(crate) fn made(registered: Registered) -> Made {
+    match registered {
+        Registered::Post { id, created } => Made { id, created },
+        Registered::Rejected => panic!("the content is rejected"),
     }
 }
 
@@ -329,6 +353,7 @@ pub(crate) fn picture(root: RootId, number: u32) -> NewPost {
                 width: 640,
                 height: 480,
             },
+            detail: 4_000,
         },
         location: at(root, &format!("a/{number}.png")),
         traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),

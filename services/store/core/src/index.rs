@@ -12,18 +12,20 @@ mod eval;
 mod r#match;
 mod order;
 mod postings;
+mod set;
 
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
 use roaring::RoaringBitmap;
 
-use crate::query::Plan;
+use crate::query::{Plan, Status};
 use crate::{PostId, Rating, TagId};
 
 pub use columns::Columns;
 pub use r#match::{Found, Matches, Question, TagMatch, TagMatching};
 pub use order::{Cursor, CursorError, Order};
+pub use set::{MAX_SET, PostSet};
 
 use columns::Table;
 use postings::{Postings, bitmap_bytes};
@@ -42,9 +44,20 @@ pub struct PostDelta {
     pub columns: Option<Columns>,
     /// Its effective rating, if it has one.
     pub rating: Option<Rating>,
-    /// Whether searches may return it. A post in the trash keeps its tags
-    /// here, so restoring it needs no more than this bit.
-    pub live: bool,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Whether searches may return a post. One in the trash keeps its tags here,
+/// so restoring it needs no more than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Searches return it.
+    Live,
+    /// Only searches of the trash return it.
+    Trashed,
+    /// There is no such post any more.
+    Gone,
 }
 
 /// One page of results.
@@ -73,6 +86,8 @@ pub struct Memory {
     pub associations: u64,
     /// Posts that searches may return.
     pub live: u64,
+    /// Posts in the trash.
+    pub trashed: u64,
 }
 
 /// The index of all posts.
@@ -83,6 +98,7 @@ pub struct Index {
     /// By [`Rating::code`]; a post is in at most one.
     ratings: [RoaringBitmap; Rating::ALL.len()],
     live: RoaringBitmap,
+    trashed: RoaringBitmap,
 }
 
 impl Index {
@@ -112,7 +128,8 @@ impl Index {
         for (rating, posts) in Rating::ALL.into_iter().zip(&mut self.ratings) {
             put(posts, post, delta.rating == Some(rating));
         }
-        put(&mut self.live, post, delta.live);
+        put(&mut self.live, post, delta.standing == Standing::Live);
+        put(&mut self.trashed, post, delta.standing == Standing::Trashed);
     }
 
     /// How many posts have the tag, those in the trash included.
@@ -124,7 +141,7 @@ impl Index {
     /// only those in `within` if it is given. A `limit` of 0 only counts.
     ///
     /// `within` is no part of the cursor's bond to its query: a caller paging
-    /// through a set must pass the same set with every page.
+    /// through a set uses [`Index::search_set`], which binds it.
     ///
     /// # Errors
     /// [`CursorError::OtherQuery`] when `after` came from another query.
@@ -136,13 +153,8 @@ impl Index {
         within: Option<&RoaringBitmap>,
     ) -> Result<Page, CursorError> {
         let order = plan.order();
-        if let Some(cursor) = after
-            && (cursor.fingerprint != plan.fingerprint() || cursor.order != order)
-        {
-            return Err(CursorError::OtherQuery {
-                token: cursor.fingerprint,
-                query: plan.fingerprint(),
-            });
+        if let Some(cursor) = after {
+            cursor.belongs_to(plan)?;
         }
         let found = self.found(plan, within);
         let (ids, more) = if limit == 0 {
@@ -165,10 +177,15 @@ impl Index {
         })
     }
 
+    /// The posts that `plan` finds, only those in `within` if it is given.
     fn found(&self, plan: &Plan, within: Option<&RoaringBitmap>) -> Cow<'_, RoaringBitmap> {
+        let all = match plan.status() {
+            Status::Active => &self.live,
+            Status::Trash => &self.trashed,
+        };
         let base = match within {
-            Some(set) => Cow::Owned(&self.live & set),
-            None => Cow::Borrowed(&self.live),
+            Some(set) => Cow::Owned(all & set),
+            None => Cow::Borrowed(all),
         };
         self.evaluate(plan.root(), base)
     }
@@ -212,10 +229,13 @@ impl Index {
         Memory {
             postings: self.postings.memory(),
             columns: self.columns.memory(),
-            flags: bitmap_bytes(&self.live) + self.ratings.iter().map(bitmap_bytes).sum::<usize>(),
+            flags: bitmap_bytes(&self.live)
+                + bitmap_bytes(&self.trashed)
+                + self.ratings.iter().map(bitmap_bytes).sum::<usize>(),
             tags,
             associations,
             live: self.live.len(),
+            trashed: self.trashed.len(),
         }
     }
 }

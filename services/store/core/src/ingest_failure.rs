@@ -127,6 +127,7 @@ impl Write<'_> {
                     kept_message(&failure.message),
                     now.unix_ms,
                 ])?;
+            self.end_retry(failure.root, &failure.path)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! One noun, one file: its type, its rules, its SQL and its tests.
 
 pub mod capacity;
+pub mod edit;
 pub mod effective;
 pub mod embedding;
 mod error;
@@ -27,11 +28,14 @@ pub mod prediction;
 mod presence;
 pub mod query;
 mod rating;
+pub mod rejected;
 pub mod root;
+pub mod source_record;
 mod stats;
 mod store;
 pub mod tag;
 pub mod task;
+pub mod trash;
 pub mod watcher;
 
 pub use error::Error;

@@ -1,11 +1,12 @@
 //! Locations: where the files of posts lie. Files come, move and go; posts stay.
 //!
 //! Nothing here deletes a post, and nothing becomes missing while its root is offline. A location
-//! costs about 80 bytes and its path twice.
+//! costs about 80 bytes and its path twice. Places of rejected content are locations, too.
 
 use rusqlite::{Row, params};
 
 use crate::error::at_most;
+use crate::rejected::RejectedId;
 use crate::root::{MAX_PATH, RootState};
 use crate::store::{Store, Write};
 use crate::{Error, Now, PostId, RootId};
@@ -44,16 +45,25 @@ pub enum LocationState {
     Missing = 2,
 }
 
-/// A location of a post.
+/// What lies at a location.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// The content of a post.
+    Post(PostId),
+    /// A content that a person rejected, or that is allowed again and has yet to be read.
+    Rejected(RejectedId),
+}
+
+/// A file that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     /// Its number, for paging.
     pub id: u64,
     /// The file.
     pub found: Found,
-    /// The post whose content it has.
-    pub post: PostId,
-    /// Content of that post.
+    /// What it holds.
+    pub held: Held,
+    /// SHA-256 of what it holds.
     pub sha256: [u8; 32],
     /// Whether it is there.
     pub state: LocationState,
@@ -100,14 +110,18 @@ fn read(row: &Row<'_>) -> Result<Location, Error> {
             dev: row.get::<_, i64>(6)?.cast_unsigned(),
             ino: row.get::<_, i64>(7)?.cast_unsigned(),
         },
-        post: row.get(8)?,
-        sha256: row.get(10)?,
+        held: match row.get(8)? {
+            Some(post) => Held::Post(post),
+            None => Held::Rejected(row.get::<_, i64>(10)?.cast_unsigned()),
+        },
+        sha256: row.get(11)?,
         state,
     })
 }
 
 const SELECT: &str = "SELECT l.id, l.root, l.path, l.byte_size, l.mtime_ns, l.ctime_ns, l.dev, \
-     l.ino, l.post, l.state, p.sha256 FROM location l JOIN post p ON p.id = l.post";
+     l.ino, l.post, l.state, l.rejected, coalesce(p.sha256, r.sha256) FROM location l \
+     LEFT JOIN post p ON p.id = l.post LEFT JOIN rejected r ON r.id = l.rejected";
 
 impl Store {
     /// Locations of a post: present ones first, at most `limit`.
@@ -115,6 +129,14 @@ impl Store {
         let sql = format!("{SELECT} WHERE l.post = ?1 ORDER BY l.state, l.id LIMIT ?2");
         let mut select = self.conn.prepare_cached(&sql)?;
         select.query_and_then(params![post, limit], read)?.collect()
+    }
+
+    /// What a content is known as; `None` if it must be read to become a post.
+    pub(crate) fn holding(&self, sha256: &[u8; 32]) -> Result<Option<Held>, Error> {
+        if let Some(post) = self.post_by_sha256(sha256)? {
+            return Ok(Some(Held::Post(post)));
+        }
+        Ok(self.rejected_content(sha256)?.map(Held::Rejected))
     }
 
     /// A page of a root's locations behind number `after`, by number; at most [`MAX_PAGE`].
@@ -147,8 +169,8 @@ impl Write<'_> {
             match change {
                 LocationChange::Present(found, sha256) => {
                     check(found.root, &found.path)?;
-                    match self.post_by_sha256(sha256)? {
-                        Some(post) => self.found(post, found, now)?,
+                    match self.holding(sha256)? {
+                        Some(held) => self.found(held, found, now)?,
                         None => unknown.push(index),
                     }
                 }
@@ -159,23 +181,25 @@ impl Write<'_> {
         Ok(unknown)
     }
 
-    /// Records that a file with a post's content is there. What lay at that path before is
+    /// Records that a file with a known content is there. What lay at that path before is
     /// replaced: its post stays, less this location. Tasks that wait for a holder of the post need
     /// wait no longer.
-    pub(crate) fn found(&mut self, post: PostId, found: &Found, now: Now) -> Result<(), Error> {
+    pub(crate) fn found(&mut self, held: Held, found: &Found, now: Now) -> Result<(), Error> {
         check(found.root, &found.path)?;
         let size = i64::try_from(found.byte_size)
             .map_err(|_| Error::invalid("file size", &found.byte_size, "at most 2^63 - 1"))?;
         self.root(found.root)?;
-        if !self.is_known(post, found)? {
-            self.replace_location(post, found, size)?;
-            self.source_found(post, now)?;
+        if !self.is_known(held, found)? {
+            self.replace_location(held, found, size)?;
+            if let Held::Post(post) = held {
+                self.source_found(post, now)?;
+            }
         }
         self.clear_ingest_failure(found.root, &found.path)
     }
 
     /// Whether exactly this is recorded already: most of what a scan finds, and worth no write.
-    fn is_known(&self, post: PostId, found: &Found) -> Result<bool, Error> {
+    fn is_known(&self, held: Held, found: &Found) -> Result<bool, Error> {
         let sql = format!("{SELECT} WHERE l.root = ?1 AND l.path = ?2");
         let mut select = self.conn.prepare_cached(&sql)?;
         let known = select
@@ -183,13 +207,17 @@ impl Write<'_> {
             .next()
             .transpose()?;
         Ok(known.is_some_and(|location| {
-            location.post == post
+            location.held == held
                 && location.state == LocationState::Present
                 && location.found == *found
         }))
     }
 
-    fn replace_location(&mut self, post: PostId, found: &Found, size: i64) -> Result<(), Error> {
+    fn replace_location(&mut self, held: Held, found: &Found, size: i64) -> Result<(), Error> {
+        let (post, rejected) = match held {
+            Held::Post(post) => (Some(post), None),
+            Held::Rejected(content) => (None, Some(content.cast_signed())),
+        };
         let bound = params![
             found.root,
             found.path,
@@ -199,19 +227,22 @@ impl Write<'_> {
             found.ctime_ns,
             found.dev.cast_signed(),
             found.ino.cast_signed(),
+            rejected,
         ];
         let updated = self
             .conn
             .prepare_cached(
-                "UPDATE location SET post = ?3, state = 1, byte_size = ?4, mtime_ns = ?5, \
-                 ctime_ns = ?6, dev = ?7, ino = ?8 WHERE root = ?1 AND path = ?2",
+                "UPDATE location SET post = ?3, rejected = ?9, state = 1, byte_size = ?4, \
+                 mtime_ns = ?5, ctime_ns = ?6, dev = ?7, ino = ?8, retry_due_ms = NULL \
+                 WHERE root = ?1 AND path = ?2",
             )?
             .execute(bound)?;
         if updated == 0 {
             self.conn
                 .prepare_cached(
                     "INSERT INTO location (root, path, post, state, byte_size, mtime_ns, \
-                     ctime_ns, dev, ino) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8)",
+                     ctime_ns, dev, ino, rejected) \
+                     VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )?
                 .execute(bound)?;
         }
@@ -225,7 +256,8 @@ impl Write<'_> {
         self.conn
             .prepare_cached(
                 "DELETE FROM location WHERE root = ?1 AND path = ?2 AND EXISTS (SELECT 1 FROM \
-                 location other WHERE other.post = location.post AND other.state = 1)",
+                 location other WHERE other.state = 1 \
+                 AND (other.post = location.post OR other.rejected = location.rejected))",
             )?
             .execute(params![root, path])?;
         Ok(())
@@ -241,7 +273,9 @@ impl Write<'_> {
             ));
         }
         self.conn
-            .prepare_cached("UPDATE location SET state = 2 WHERE root = ?1 AND path = ?2")?
+            .prepare_cached(
+                "UPDATE location SET state = 2, retry_due_ms = NULL WHERE root = ?1 AND path = ?2",
+            )?
             .execute(params![root, path])?;
         self.clear_ingest_failure(root, path)
     }

@@ -9,6 +9,7 @@ use crate::Error;
 /// All steps in order; step `n` leads from version `n` to `n + 1`. Append only.
 const STEPS: &[&str] = &[
     include_str!("../schema/0001_init.sql"),
+    include_str!("../schema/0002_facts.sql"),
     include_str!("../schema/0003_embeddings.sql"),
 ];
 
@@ -50,6 +51,10 @@ fn refuse_foreign(conn: &Connection, path: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::{NOW, at};
+    use crate::location::{Held, LocationChange};
+    use crate::post::NOT_MEASURED;
+    use crate::{Options, Rating, Store};
 
     fn tables(conn: &Connection) -> i64 {
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
@@ -67,6 +72,54 @@ mod tests {
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .unwrap();
         assert_eq!(version as usize, STEPS.len());
+    }
+
+    #[test]
+    fn a_library_of_the_first_schema_keeps_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kumo.db");
+        let old = Connection::open(&path).unwrap();
+        old.pragma_update(None, "foreign_keys", true).unwrap();
+        old.execute_batch(STEPS[0]).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch(include_str!("migrate/first.sql"))
+            .unwrap();
+        drop(old);
+
+        let mut store = Store::open(dir.path(), &Options::default(), NOW).unwrap();
+        let post = store.post(7).unwrap().unwrap();
+        assert_eq!((post.content.detail, post.trashed_ms), (NOT_MEASURED, None));
+        assert_eq!((post.tags, post.rating), (vec![3], Some(Rating::General)));
+        let places = store.root_locations(1, 0, 10).unwrap();
+        let ids: Vec<u64> = places.iter().map(|place| place.id).collect();
+        assert_eq!(ids, [2, 5]);
+        assert!(places.iter().all(|place| place.held == Held::Post(7)));
+        let root = store.root(1).unwrap();
+        assert_eq!((root.present, root.missing), (1, 1));
+        assert_eq!(store.stats().unwrap().locations_missing, 1);
+        assert_eq!(store.cursor().seq, 40);
+
+        // What was there goes on as before, and what is new works on it.
+        let change = LocationChange::Present(at(1, "new.png"), [1; 32]);
+        store.write(|w| w.update_locations(&[change], NOW)).unwrap();
+        let last = store.root_locations(1, 0, 10).unwrap().pop().unwrap();
+        assert_eq!(last.id, 10, "numbers go on behind all that were given out");
+        assert_eq!(store.root(1).unwrap().present, 2);
+        store.write(|w| w.trash_posts(&[7], NOW)).unwrap();
+        store.write(|w| w.purge_posts(&[7], NOW)).unwrap();
+        assert_eq!(store.rejected(None, 9).unwrap()[0].places.len(), 3);
+        assert_eq!(store.root(1).unwrap().present, 2);
+        let check: String = store
+            .conn
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(check, "ok");
+        let broken = store
+            .conn
+            .prepare("PRAGMA foreign_key_check")
+            .unwrap()
+            .exists([]);
+        assert!(!broken.unwrap());
     }
 
     #[test]

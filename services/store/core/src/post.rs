@@ -3,7 +3,8 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::error::at_most;
-use crate::location::Found;
+use crate::index::Standing;
+use crate::location::{Found, Held};
 use crate::packed::unpack_ascending;
 use crate::store::{Store, Write};
 use crate::{Error, Now, PostId, Rating, TagId};
@@ -15,6 +16,10 @@ pub const MAX_REGISTER: usize = 500;
 pub const REGISTER_SLICE: usize = 100;
 /// Longest media type and traceparent, bytes.
 const MAX_WORD: usize = 100;
+/// Detail of a content that was not measured.
+pub const NOT_MEASURED: u16 = u16::MAX;
+/// Detail of the most lively content.
+const MAX_DETAIL: u16 = 12_750;
 /// Longest colour layout, bytes.
 const MAX_COLOURS: usize = 200;
 
@@ -60,6 +65,9 @@ pub struct Content {
     pub colours: String,
     /// The sample made of it.
     pub sample: Sample,
+    /// How much there was to hash: standard deviation of the brightness in hundredths of a grey
+    /// level, up to 12,750, or [`NOT_MEASURED`].
+    pub detail: u16,
 }
 
 /// A picture to register: its content and where it was found.
@@ -75,14 +83,19 @@ pub struct NewPost {
 
 /// What became of a registered picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Registered {
-    /// Its post.
-    pub id: PostId,
-    /// Whether the content was new.
-    pub created: bool,
+pub enum Registered {
+    /// It is a post.
+    Post {
+        /// Its number.
+        id: PostId,
+        /// Whether the content was new.
+        created: bool,
+    },
+    /// Its content is rejected; its place is known.
+    Rejected,
 }
 
-/// A post as it is read. About 330 bytes on disk with its indexes, besides 1 to 3 for each tag.
+/// A post as it is read. About 340 bytes on disk with its indexes, besides 1 to 3 for each tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Post {
     /// Its number.
@@ -97,11 +110,23 @@ pub struct Post {
     pub rating: Option<Rating>,
     /// Effective tags, ascending by number.
     pub tags: Vec<TagId>,
+    /// When it was put into the trash, unix milliseconds, if it is there.
+    pub trashed_ms: Option<i64>,
+}
+
+impl Post {
+    /// Whether it is in the trash.
+    pub(crate) fn standing(&self) -> Standing {
+        match self.trashed_ms {
+            Some(_) => Standing::Trashed,
+            None => Standing::Live,
+        }
+    }
 }
 
 const COLUMNS: &str = "id, sha256, md5, media_type, byte_size, width, height, frames, has_alpha, \
      partial, perceptual_hash, colours, render_revision, sample_size, sample_sha256, \
-     sample_width, sample_height, created_ms, changed_seq, rating, tags";
+     sample_width, sample_height, created_ms, changed_seq, rating, tags, detail, trashed_ms";
 
 fn read(row: &Row<'_>) -> Result<Post, Error> {
     let id = row.get(0)?;
@@ -129,6 +154,7 @@ fn read(row: &Row<'_>) -> Result<Post, Error> {
                 width: row.get(15)?,
                 height: row.get(16)?,
             },
+            detail: row.get(21)?,
         },
         created_ms: row.get(17)?,
         changed_seq: row.get::<_, i64>(18)?.cast_unsigned(),
@@ -137,6 +163,7 @@ fn read(row: &Row<'_>) -> Result<Post, Error> {
             None => None,
         },
         tags: unpack_ascending(&packed).ok_or_else(damaged)?,
+        trashed_ms: row.get(22)?,
     })
 }
 
@@ -146,6 +173,12 @@ impl Store {
         let sql = format!("SELECT {COLUMNS} FROM post WHERE id = ?1");
         let mut select = self.conn.prepare_cached(&sql)?;
         select.query_and_then(params![id], read)?.next().transpose()
+    }
+
+    /// Reads a post that must exist.
+    pub(crate) fn existing(&self, id: PostId) -> Result<Post, Error> {
+        self.post(id)?
+            .ok_or_else(|| Error::not_found("post", &format!("posts/{id}")))
     }
 
     /// Reads the posts that exist, in the order asked; those that do not are left out.
@@ -188,7 +221,8 @@ impl Store {
 
 impl Write<'_> {
     /// Adds pictures to the catalogue, with their locations and a task for every active model; a
-    /// known content only gains the location. Repeating a call changes nothing. All or none.
+    /// known content only gains the location, and so does a rejected one. Repeating a call changes
+    /// nothing. All or none.
     pub fn register_posts(
         &mut self,
         posts: &[NewPost],
@@ -200,44 +234,25 @@ impl Write<'_> {
         let mut registered = Vec::with_capacity(posts.len());
         let mut created = Vec::new();
         for post in posts {
-            let known = self.post_by_sha256(&post.content.sha256)?;
-            let id = match known {
-                Some(id) => id,
-                None => self.insert_post(&post.content, now)?,
+            let known = self.holding(&post.content.sha256)?;
+            let held = match known {
+                Some(held) => held,
+                None => Held::Post(self.insert_post(&post.content, now)?),
             };
-            self.found(id, &post.location, now)?;
-            registered.push(Registered {
-                id,
-                created: known.is_none(),
+            self.found(held, &post.location, now)?;
+            registered.push(match held {
+                Held::Post(id) => Registered::Post {
+                    id,
+                    created: known.is_none(),
+                },
+                Held::Rejected(_) => Registered::Rejected,
             });
-            if known.is_none() {
+            if let (Held::Post(id), None) = (held, known) {
                 created.push((id, post.traceparent.as_str()));
             }
         }
         self.make_tasks(&created, &models, now)?;
         Ok(registered)
-    }
-
-    /// Forgets a post: its facts, locations and tasks go, a tombstone stays in the feed. The last
-    /// step of deleting, for when the trash is emptied. False if there is no such post.
-    pub fn purge_post(&mut self, id: PostId, now: Now) -> Result<bool, Error> {
-        let Some(before) = self.post(id)? else {
-            return Ok(false);
-        };
-        self.drop_tasks_of(id, now)?;
-        for sql in [
-            "DELETE FROM prediction WHERE post = ?1",
-            "DELETE FROM location WHERE post = ?1",
-            "DELETE FROM post WHERE id = ?1",
-        ] {
-            self.conn.prepare_cached(sql)?.execute(params![id])?;
-        }
-        let seq = self.next_seq();
-        self.conn
-            .prepare_cached("INSERT INTO tombstone (seq, post) VALUES (?1, ?2)")?
-            .execute(params![seq.cast_signed(), id])?;
-        self.stage_removed(&before);
-        Ok(true)
     }
 
     fn insert_post(&mut self, content: &Content, now: Now) -> Result<PostId, Error> {
@@ -248,9 +263,9 @@ impl Write<'_> {
             .prepare_cached(
                 "INSERT INTO post (sha256, md5, media_type, byte_size, width, height, frames, \
                  has_alpha, partial, perceptual_hash, colours, render_revision, sample_size, \
-                 sample_sha256, sample_width, sample_height, created_ms, changed_seq) \
+                 sample_sha256, sample_width, sample_height, created_ms, changed_seq, detail) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-                 ?17, ?18)",
+                 ?17, ?18, ?19)",
             )?
             .insert(params![
                 content.sha256,
@@ -271,11 +286,13 @@ impl Write<'_> {
                 sample.height,
                 now.unix_ms,
                 seq.cast_signed(),
+                content.detail,
             ])?;
         let id = PostId::try_from(id).map_err(|_| Error::Exhausted {
             noun: "post",
             limit: u64::from(PostId::MAX),
         })?;
+        self.readmit(id, &content.sha256)?;
         self.stage_added(id, content);
         Ok(id)
     }
@@ -305,6 +322,10 @@ fn check(post: &NewPost) -> Result<(), Error> {
     }
     if content.frames == 0 {
         return Err(Error::invalid("frames", &content.frames, "at least 1"));
+    }
+    if content.detail > MAX_DETAIL && content.detail != NOT_MEASURED {
+        let rule = "0 to 12750, or 65535 if not measured";
+        return Err(Error::invalid("detail", &content.detail, rule));
     }
     if content.sample.byte_size == 0 {
         return Err(Error::invalid("sample size", &0, "at least 1"));

@@ -6,13 +6,12 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::effective::{Effective, Said, confidence, effective};
+use crate::effective::confidence;
 use crate::lease::Token;
 use crate::model::{Labels, Target};
-use crate::packed::{pack_ascending, push_varint, take_varint};
-use crate::post::Post;
+use crate::packed::{push_varint, take_varint};
 use crate::store::{Store, Write};
-use crate::{DeviceClass, Error, ModelId, NodeId, Now, PostId, Rating, TagId};
+use crate::{DeviceClass, Error, ModelId, NodeId, Now, PostId, TagId};
 
 /// Labels below this confidence are not kept.
 pub const STORED_FROM: f32 = 0.05;
@@ -211,26 +210,6 @@ impl Store {
             .optional()?;
         Ok(found.map(|()| token))
     }
-
-    /// Derives what search should see of a post from its facts.
-    fn derive(&self, post: PostId) -> Result<Effective, Error> {
-        let predictions = self.predictions(post)?;
-        let models = self.active_models()?;
-        let said: Vec<Said<'_>> = predictions
-            .iter()
-            .filter_map(|prediction| {
-                let model = models.iter().find(|m| m.id == prediction.model)?;
-                Some(Said {
-                    thresholds: model.thresholds,
-                    preferred: model.preferred,
-                    labels: &prediction.labels,
-                    ratings: prediction.ratings,
-                })
-            })
-            .collect();
-        let category = |id| self.tags.get(id).map(|tag| tag.category);
-        Ok(effective(&said, category))
-    }
 }
 
 impl Write<'_> {
@@ -267,43 +246,6 @@ impl Write<'_> {
             return Err(Error::corrupt(format!("node {} has no row", origin.node)));
         }
         self.rederive(origin.post)
-    }
-
-    /// Derives effective tags and rating anew, writes them and moves the post up the feed.
-    pub(crate) fn rederive(&mut self, post: PostId) -> Result<(), Error> {
-        let before = self
-            .post(post)?
-            .ok_or_else(|| Error::not_found("post", &post))?;
-        let after = self.derive(post)?;
-        self.write_derived(&before, &after)
-    }
-
-    /// The same, but only if search would see anything else than before.
-    pub(crate) fn rederive_if_changed(&mut self, post: PostId) -> Result<(), Error> {
-        let before = self
-            .post(post)?
-            .ok_or_else(|| Error::not_found("post", &post))?;
-        let after = self.derive(post)?;
-        if after.tags == before.tags && after.rating == before.rating {
-            return Ok(());
-        }
-        self.write_derived(&before, &after)
-    }
-
-    fn write_derived(&mut self, before: &Post, after: &Effective) -> Result<(), Error> {
-        let seq = self.next_seq();
-        self.conn
-            .prepare_cached(
-                "UPDATE post SET tags = ?2, rating = ?3, changed_seq = ?4 WHERE id = ?1",
-            )?
-            .execute(params![
-                before.id,
-                pack_ascending(&after.tags),
-                after.rating.map(Rating::code),
-                seq.cast_signed(),
-            ])?;
-        self.stage_derived(before, after);
-        Ok(())
     }
 }
 

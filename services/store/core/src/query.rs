@@ -23,7 +23,7 @@ mod syntax;
 pub use error::{Error, MAX_TEXT, Problem};
 pub use number::{Field, Ranges};
 pub use plan::{MAX_WILDCARD_TAGS, Plan, TagNames};
-pub use syntax::{Expr, Query, RatingSet, TagTerm};
+pub use syntax::{Expr, Query, RatingSet, Status, TagTerm};
 
 pub(crate) use plan::Node;
 

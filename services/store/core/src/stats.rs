@@ -1,5 +1,7 @@
 //! Figures about the store: how much there is, how big it is, what is wanted.
 
+use rusqlite::params;
+
 use crate::capacity::{Capacity, Demand, Work};
 use crate::model::ModelKind;
 use crate::store::Store;
@@ -9,8 +11,10 @@ use crate::{Error, ModelId, Now, index};
 /// Counts and sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// Posts.
+    /// Posts outside the trash.
     pub posts: u64,
+    /// Posts in the trash.
+    pub posts_trashed: u64,
     /// Tags in the table.
     pub tags: u64,
     /// Pairs of post and effective tag.
@@ -27,6 +31,12 @@ pub struct Stats {
     pub predictions: u64,
     /// Vectors stored, of all models.
     pub embeddings: u64,
+    /// Tags added or removed, and ratings set, by people.
+    pub edits: u64,
+    /// Source records.
+    pub source_records: u64,
+    /// Contents that are rejected.
+    pub rejected: u64,
     /// Size of the database file, bytes.
     pub database_bytes: u64,
     /// Size of its write-ahead log, bytes.
@@ -77,6 +87,7 @@ impl Store {
         let (database_bytes, wal_bytes) = self.file_sizes();
         Ok(Stats {
             posts: memory.index.live,
+            posts_trashed: memory.index.trashed,
             tags: self.tags.len() as u64,
             associations: memory.index.associations,
             locations_present: roots.iter().map(|root| root.present).sum(),
@@ -85,12 +96,23 @@ impl Store {
             ingest_failures: self.count_ingest_failures()?,
             predictions,
             embeddings,
+            edits: self.count_facts("edit")?,
+            source_records: self.count_facts("source_record")?,
+            rejected: self.count_facts("rejected")?,
             database_bytes,
             wal_bytes,
             memory,
             backfill_left,
             posts_done: least_done.unwrap_or(0),
         })
+    }
+
+    fn count_facts(&self, fact: &str) -> Result<u64, Error> {
+        let mut select = self
+            .conn
+            .prepare_cached("SELECT n FROM fact_count WHERE fact = ?1")?;
+        let count: i64 = select.query_row(params![fact], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
     }
 
     /// Memory by part.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 pub use group::{Published, Write};
 
 use crate::capacity::Capacity;
-use crate::index::{Columns, Index, PostDelta};
+use crate::index::{Columns, Index, PostDelta, Standing};
 use crate::lease::{Leases, Limits};
 use crate::model::Cache;
 use crate::packed::unpack_ascending;
@@ -29,7 +29,7 @@ const CACHE_KIB: i64 = 8 * 1024;
 /// The write-ahead log is cut back to this after a checkpoint: 16 MiB.
 const WAL_LIMIT_BYTES: i64 = 16 << 20;
 /// Prepared statements kept; more than this crate has.
-const STATEMENTS: usize = 160;
+const STATEMENTS: usize = 256;
 
 /// How to open a store.
 #[derive(Debug, Clone, Default)]
@@ -131,7 +131,7 @@ impl Store {
 
     fn stored_deltas(&self, after: PostId, limit: u32) -> Result<Vec<PostDelta>, Error> {
         let mut select = self.conn.prepare_cached(
-            "SELECT id, width, height, byte_size, rating, tags FROM post \
+            "SELECT id, width, height, byte_size, rating, tags, trashed_ms IS NOT NULL FROM post \
              WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?;
         let rows = select.query_and_then(params![after, limit], |row| {
@@ -148,7 +148,10 @@ impl Store {
                     bytes: row.get::<_, i64>(3)?.cast_unsigned(),
                 }),
                 rating: rating.and_then(Rating::from_code),
-                live: true,
+                standing: match row.get(6)? {
+                    true => Standing::Trashed,
+                    false => Standing::Live,
+                },
             })
         })?;
         rows.collect()

@@ -205,7 +205,9 @@ impl Write<'_> {
         let id = id.ok_or_else(|| not_registered("watcher", name, incarnation))?;
         self.see_changed_roots(id, roots)?;
         self.heard_of_watcher(id, progress, now)?;
-        self.take_retries(id, now)
+        let mut retries = self.take_retries(id, now)?;
+        retries.append(&mut self.take_allowed(id, now)?);
+        Ok(retries)
     }
 
     /// Writes the roots only if something about them is new: a heartbeat that says nothing new

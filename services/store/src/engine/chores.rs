@@ -1,5 +1,5 @@
 //! What goes on in the background, between requests and in slices: ends of leases and back-offs,
-//! watchers that fell silent, backfills, tags derived anew.
+//! watchers that fell silent, backfills, tags derived anew, the end of what was long in the trash.
 
 use std::time::Duration;
 
@@ -41,11 +41,13 @@ impl Chores {
     }
 
     /// What is due; `idle` if no request waits.
-    pub(super) fn due(&self, store: &Store, now: Now, idle: bool) -> Due {
-        let now = now.mono_ms;
+    pub(super) fn due(&self, store: &Store, clock: Now, idle: bool) -> Due {
+        let now = clock.mono_ms;
         let pulse = self.pulse_at <= now;
         let rested = self.rests_until <= now;
-        let upkeep = self.upkeep_at.is_some_and(|at| idle || at <= now);
+        let stirred = self.upkeep_at.is_some_and(|at| idle || at <= now);
+        // An unreadable database is told by the next request.
+        let upkeep = stirred || (pulse && store.purge_is_due(clock).unwrap_or(false));
         Due {
             tick: rested && (pulse || store.next_tick().is_some_and(|at| at <= now)),
             upkeep: rested && upkeep,

@@ -279,6 +279,7 @@ fn a_task(write: &mut Write<'_>, now: Now) -> Result<(), store_core::Error> {
 fn a_post() -> NewPost {
     NewPost {
         content: Content {
+            detail: 4_000,
             sha256: [1; 32],
             md5: [1; 16],
             media_type: "image/png".to_owned(),

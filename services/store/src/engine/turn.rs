@@ -263,8 +263,10 @@ impl Turns {
     fn publish(&mut self, published: &Published) {
         self.changed |= published.changed;
         self.tell_followers();
-        if published.demand_changed {
+        if published.demand_changed || published.upkeep {
             self.chores.stir(self.clock.now());
+        }
+        if published.demand_changed {
             self.news.demand.send_modify(|count| *count += 1);
         }
         for notice in &published.notices {

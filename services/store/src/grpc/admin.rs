@@ -25,6 +25,10 @@ fn response(stats: &Stats, cursor: Cursor) -> GetStatsResponse {
         |count: fn(&TaskCounts) -> u64| stats.tasks.iter().map(|(_, tasks)| count(tasks)).sum();
     GetStatsResponse {
         posts: stats.posts,
+        posts_trashed: stats.posts_trashed,
+        edits: stats.edits,
+        source_records: stats.source_records,
+        rejected: stats.rejected,
         tags: stats.tags,
         associations: stats.associations,
         locations_present: stats.locations_present,

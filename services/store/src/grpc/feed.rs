@@ -151,7 +151,7 @@ fn message(page: feed::Page, embed_model: Option<ModelId>) -> WatchChangesRespon
         post: format!("posts/{}", change.post),
         seq: change.seq,
         deleted: change.deleted,
-        ..Change::default()
+        trashed: change.trashed,
     };
     WatchChangesResponse {
         changes: page.changes.into_iter().map(change).collect(),

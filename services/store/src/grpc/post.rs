@@ -1,6 +1,7 @@
 //! Posts: registering, reading, searching.
 
 mod message;
+mod search;
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +12,13 @@ use proto::store::v1::{
     RegisterPostsRequest, RegisterPostsResponse, RegisteredPost, SearchPostsRequest,
     SearchPostsResponse, post_service_server::PostService,
 };
-use store_core::{
-    PostId, Store,
-    index::Cursor,
-    post,
-    query::{Plan, Query},
-};
+use store_core::{PostId, Store, post};
 use tonic::{Request, Response, Status};
 
-use super::{ANSWER, Door, at_most, hash, page, refuse};
+use super::{ANSWER, Door, at_most, hash, refuse};
 use crate::Error;
 use message::Reader;
+use search::Search;
 
 /// Posts in one request of a group, so that it holds the thread for milliseconds only.
 const SLICE: usize = 64;
@@ -52,10 +49,16 @@ impl PostService for Door {
                 .write(move |write, now| write.register_posts(&slice, now))
         });
         let registered = try_join_all(slices).await.map_err(refuse)?;
-        let registered = registered.into_iter().flatten().map(|post| RegisteredPost {
-            name: format!("posts/{}", post.id),
-            created: post.created,
-            ..RegisteredPost::default()
+        let registered = registered.into_iter().flatten().map(|told| match told {
+            post::Registered::Post { id, created } => RegisteredPost {
+                name: format!("posts/{id}"),
+                created,
+                rejected: false,
+            },
+            post::Registered::Rejected => RegisteredPost {
+                rejected: true,
+                ..RegisteredPost::default()
+            },
         });
         Ok(Response::new(RegisterPostsResponse {
             posts: registered.collect(),
@@ -110,7 +113,7 @@ impl PostService for Door {
         &self,
         request: Request<SearchPostsRequest>,
     ) -> Result<Response<SearchPostsResponse>, Status> {
-        let search = Search::read(&request.into_inner()).map_err(refuse)?;
+        let search = Search::read(request.into_inner()).map_err(refuse)?;
         Ok(Response::new(self.search(search).await.map_err(refuse)?))
     }
 }
@@ -145,119 +148,19 @@ impl Door {
         }
         Ok(posts)
     }
-
-    /// One page, read in slices. Each slice goes on from the cursor of the one before, so what is
-    /// added or removed in between shifts nothing.
-    async fn search(&self, mut search: Search) -> Result<SearchPostsResponse, Error> {
-        let mut response = SearchPostsResponse::default();
-        let mut bytes = 0;
-        loop {
-            let slice = search.clone();
-            let slice = self
-                .engine
-                .read(move |store, now| {
-                    let reader = Reader::new(store, now, slice.full)?;
-                    slice.slice(store, reader, ANSWER - bytes)
-                })
-                .await?;
-            bytes += slice.bytes;
-            search.left -= slice.posts.len();
-            search.after = slice.next;
-            response.posts.extend(slice.posts);
-            response.total_size = slice.total;
-            let full = search.left == 0 || bytes > ANSWER / 2;
-            match slice.next {
-                Some(_) if !full => {}
-                next => {
-                    let token = |cursor: Cursor| page::token(&cursor.to_bytes());
-                    response.next_page_token = next.map(token).unwrap_or_default();
-                    return Ok(response);
-                }
-            }
-        }
-    }
-}
-
-/// A search under way.
-#[derive(Debug, Clone)]
-struct Search {
-    query: Query,
-    after: Option<Cursor>,
-    /// Posts still wanted.
-    left: usize,
-    full: bool,
-}
-
-/// What one slice of a search found.
-struct Slice {
-    posts: Vec<Post>,
-    bytes: usize,
-    total: u64,
-    next: Option<Cursor>,
-}
-
-impl Search {
-    fn read(request: &SearchPostsRequest) -> Result<Self, Error> {
-        let after = match page::bytes(&request.page_token)? {
-            Some(bytes) => Some(Cursor::from_bytes(&bytes)?),
-            None => None,
-        };
-        Ok(Self {
-            query: request.query.parse()?,
-            after,
-            left: page::size(request.page_size, 100, 1_000)? as usize,
-            full: is_full("view", request.view, false)?,
-        })
-    }
-
-    /// As many posts of the page as can be read in a few milliseconds and `room` bytes, at least
-    /// one.
-    fn slice(&self, store: &Store, mut reader: Reader<'_>, room: usize) -> Result<Slice, Error> {
-        let plan = self.query.plan(store.tags())?;
-        let found = self.find(store, &plan, self.left)?;
-        let started = Instant::now();
-        let mut slice = Slice {
-            posts: Vec::with_capacity(found.ids.len()),
-            bytes: 0,
-            total: found.total,
-            next: found.next,
-        };
-        for (index, &id) in found.ids.iter().enumerate() {
-            if let Some(post) = reader.post(id)? {
-                slice.bytes += post.encoded_len();
-                slice.posts.push(post);
-            }
-            let enough = slice.bytes > room / 2 || started.elapsed() > HELD;
-            if enough && index + 1 < found.ids.len() {
-                // The cursor of this shorter page: the same search, ended here.
-                slice.next = self.find(store, &plan, index + 1)?.next;
-                break;
-            }
-        }
-        Ok(slice)
-    }
-
-    fn find(
-        &self,
-        store: &Store,
-        plan: &Plan,
-        limit: usize,
-    ) -> Result<store_core::index::Page, Error> {
-        let after = self.after.as_ref();
-        Ok(store.index().search(plan, after, limit, None)?)
-    }
 }
 
 /// Which post is asked for.
 #[derive(Debug, Clone, Copy)]
-enum Wanted {
+pub(super) enum Wanted {
     Id(PostId),
     Sha256([u8; 32]),
     Md5([u8; 16]),
 }
 
 impl Wanted {
-    fn read(name: &str) -> Result<Self, Error> {
+    /// Reads `posts/123`, `posts/sha256:…` or `posts/md5:…`.
+    pub(super) fn read(name: &str) -> Result<Self, Error> {
         if let Some(text) = name.strip_prefix("posts/sha256:") {
             return Ok(Self::Sha256(hash("name", text)?));
         }
@@ -267,7 +170,8 @@ impl Wanted {
         Ok(Self::Id(kit::id::parse("posts/", name)?))
     }
 
-    fn find(self, store: &Store) -> Result<Option<PostId>, Error> {
+    /// The number of the post, which need not exist.
+    pub(super) fn find(self, store: &Store) -> Result<Option<PostId>, Error> {
         Ok(match self {
             Self::Id(id) => Some(id),
             Self::Sha256(sha256) => store.post_by_sha256(&sha256)?,

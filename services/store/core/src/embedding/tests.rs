@@ -148,7 +148,7 @@ fn models_share_no_vectors_and_a_post_takes_all_of_its_own_with_it() {
     assert!(vectors(&scene, None).iter().all(|v| v.1.is_empty()));
 
     scene.run(|w| w.deactivate_model(first));
-    scene.run(|w| w.purge_post(2, NOW));
+    scene.purge(2);
     assert_eq!(scene.look(Some(second), 2).unwrap(), None);
     let done = [first, second].map(|model| scene.progress(model).unwrap().done);
     assert_eq!(done, [3, 3], "of an idle model too");

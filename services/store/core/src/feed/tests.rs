@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use crate::feed::{Change, Cursor};
-use crate::fixture::{NOW, Scene, result};
+use crate::fixture::{NOW, Scene, picture, result};
 use crate::{Error, PostId};
 
 #[derive(Debug, Clone)]
 enum Step {
     Register(u32),
     Tag(u32),
+    Trash(PostId),
+    Restore(PostId),
     Purge(PostId),
     Follow(u32),
     Reopen,
@@ -21,7 +23,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0u32..30).prop_map(Step::Register),
         3 => (0u32..10).prop_map(Step::Tag),
-        2 => (1u32..30).prop_map(Step::Purge),
+        3 => (1u32..15).prop_map(Step::Trash),
+        1 => (1u32..15).prop_map(Step::Restore),
+        2 => (1u32..15).prop_map(Step::Purge),
         3 => (1u32..5).prop_map(Step::Follow),
         1 => Just(Step::Reopen),
     ]
@@ -31,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Follower {
     posts: BTreeSet<(PostId, u64)>,
+    trashed: BTreeSet<PostId>,
     seq: u64,
 }
 
@@ -52,6 +57,11 @@ impl Follower {
 
     fn apply(&mut self, change: &Change) {
         self.posts.retain(|(post, _)| *post != change.post);
+        self.trashed.remove(&change.post);
+        if change.trashed {
+            assert!(change.deleted, "what is in the trash is found no more");
+            self.trashed.insert(change.post);
+        }
         if !change.deleted {
             self.posts.insert((change.post, change.seq));
         }
@@ -81,13 +91,21 @@ proptest! {
         for step in steps {
             match step {
                 Step::Register(number) => {
-                    scene.register([number]);
+                    let new = picture(scene.root, number);
+                    scene.run(|w| w.register_posts(&[new], NOW));
                 }
                 Step::Tag(label) => {
                     scene.tag_all(node, model.id, &result(&[(label, 0.9)]));
                 }
+                Step::Trash(post) => {
+                    // Which may not be there.
+                    let _ = scene.write(|w| w.trash_posts(&[post], NOW));
+                }
+                Step::Restore(post) => {
+                    let _ = scene.write(|w| w.restore_posts(&[post]));
+                }
                 Step::Purge(post) => {
-                    scene.run(|w| w.purge_post(post, NOW));
+                    let _ = scene.write(|w| w.purge_posts(&[post], NOW));
                 }
                 Step::Follow(limit) => {
                     early.follow(&scene, limit);
@@ -100,6 +118,9 @@ proptest! {
         while late.follow(&scene, 2) {}
         prop_assert_eq!(&early.posts, &truth(&scene));
         prop_assert_eq!(&late.posts, &truth(&scene));
+        let trashed: BTreeSet<PostId> = scene.find("status:trash").into_iter().collect();
+        prop_assert_eq!(&early.trashed, &trashed);
+        prop_assert_eq!(&late.trashed, &trashed);
         prop_assert_eq!(early.seq, scene.cursor().seq);
     }
 }

@@ -131,7 +131,7 @@ impl Index {
 
     /// An upper bound on how many posts fulfil an indexed condition.
     fn at_most(&self, node: &Node) -> u64 {
-        let all = self.live.len();
+        let all = self.live.len().max(self.trashed.len());
         let bound = match node {
             Node::Tags(tags) => tags.iter().map(|tag| self.postings.len(*tag)).sum(),
             Node::And(parts) => parts.iter().map(|p| self.at_most(p)).min().unwrap_or(all),

@@ -7,6 +7,7 @@
 //! length, dimensions) belongs to a post's content and does not change.
 
 use super::Columns;
+use crate::query::Plan;
 
 /// An order of posts. Equal keys are told apart by id, so each is total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -138,6 +139,17 @@ pub enum CursorError {
 }
 
 impl Cursor {
+    /// Refuses a cursor that came from another query.
+    pub(super) fn belongs_to(&self, plan: &Plan) -> Result<(), CursorError> {
+        if self.fingerprint == plan.fingerprint() && self.order == plan.order() {
+            return Ok(());
+        }
+        Err(CursorError::OtherQuery {
+            token: self.fingerprint,
+            query: plan.fingerprint(),
+        })
+    }
+
     /// Length of the byte form.
     pub const BYTES: usize = 22;
     /// Raised whenever the layout or the canonical spelling of queries changes.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use roaring::RoaringBitmap;
 
-use super::{Columns, Cursor, CursorError, Index, Order, PostDelta};
-use crate::query::{Expr, Field, Plan, Query, TagNames};
+use super::{Columns, Cursor, CursorError, Index, Order, PostDelta, Standing};
+use crate::query::{Expr, Field, Plan, Query, Status, TagNames};
 use crate::{Category, PostId, Rating, TagId};
 
 const TAGS: u32 = 24;
@@ -45,7 +45,7 @@ struct Post {
     tags: BTreeSet<TagId>,
     columns: Columns,
     rating: Option<Rating>,
-    live: bool,
+    standing: Standing,
 }
 
 /// The plain list, and the index that must agree with it.
@@ -71,7 +71,7 @@ impl Library {
             removed: before.difference(&post.tags).copied().collect(),
             columns: Some(post.columns),
             rating: post.rating,
-            live: post.live,
+            standing: post.standing,
         };
         self.index.apply(&delta);
         // A delta that comes twice changes nothing.
@@ -82,10 +82,15 @@ impl Library {
     }
 
     fn search(&self, query: &Query, within: Option<&RoaringBitmap>) -> Vec<PostId> {
+        let wanted = match query.status {
+            Status::Active => Standing::Live,
+            Status::Trash => Standing::Trashed,
+        };
         let mut found: Vec<PostId> = self
             .posts
             .iter()
-            .filter(|(id, post)| post.live && holds(&query.filter, **id, post))
+            .filter(|(_, post)| post.standing == wanted)
+            .filter(|(id, post)| holds(&query.filter, **id, post))
             .map(|(id, _)| *id)
             .filter(|id| within.is_none_or(|set| set.contains(*id)))
             .collect();
@@ -151,9 +156,16 @@ fn post() -> impl Strategy<Value = Post> {
         side(),
         bytes,
         rating,
-        prop::bool::weighted(0.9),
+        select(vec![
+            Standing::Live,
+            Standing::Live,
+            Standing::Live,
+            Standing::Live,
+            Standing::Trashed,
+            Standing::Gone,
+        ]),
     )
-        .prop_map(|(tags, width, height, bytes, rating, live)| Post {
+        .prop_map(|(tags, width, height, bytes, rating, standing)| Post {
             tags,
             columns: Columns {
                 width,
@@ -161,7 +173,7 @@ fn post() -> impl Strategy<Value = Post> {
                 bytes,
             },
             rating,
-            live,
+            standing,
         })
 }
 
@@ -213,11 +225,12 @@ fn query() -> impl Strategy<Value = String> {
         2 => (clause(), clause()).prop_map(|(a, b)| format!("{a} or {b}")),
         2 => (clause(), clause(), clause()).prop_map(|(a, b, c)| format!("{a} -({b} or {c})")),
     ];
-    (filter, select(Order::ALL.to_vec())).prop_map(|(filter, order)| {
+    let status = select(vec!["", "", "", " status:active", " status:trash"]);
+    (filter, select(Order::ALL.to_vec()), status).prop_map(|(filter, order, status)| {
         if filter.contains(" or ") && !filter.contains('(') {
-            format!("({filter}) order:{order}")
+            format!("({filter}) order:{order}{status}")
         } else {
-            format!("{filter} order:{order}")
+            format!("{filter} order:{order}{status}")
         }
     })
 }
@@ -276,7 +289,9 @@ proptest! {
                 if let Some(old) = library.posts.get(&id) {
                     // A post's content never changes, so neither do its measures.
                     fresh.columns = old.columns;
-                    fresh.live &= !remove;
+                    if remove {
+                        fresh.standing = Standing::Trashed;
+                    }
                 }
                 library.put(id, fresh);
             }
@@ -306,7 +321,7 @@ fn a_cursor_of_another_query_is_refused() {
                 tags,
                 columns,
                 rating: None,
-                live: true,
+                standing: Standing::Live,
             },
         );
     }
@@ -333,17 +348,20 @@ fn a_post_in_the_trash_is_not_found_and_comes_back_whole() {
         tags: BTreeSet::from([101, 102]),
         columns: Columns::default(),
         rating: Some(Rating::General),
-        live: true,
+        standing: Standing::Live,
     };
     library.put(5, post.clone());
-    post.live = false;
+    post.standing = Standing::Trashed;
     library.put(5, post.clone());
     for query in ["", "t1", "-t3", "id:5"] {
         let page = library.index.search(&plan(query), None, 9, None);
         assert_eq!(page.expect("no cursor").total, 0, "{query}");
+        let trash = plan(&format!("{query} status:trash"));
+        let page = library.index.search(&trash, None, 9, None);
+        assert_eq!(page.expect("no cursor").ids, [5], "{query}");
     }
     assert_eq!(library.index.tag_count(101), 1);
-    post.live = true;
+    post.standing = Standing::Live;
     library.put(5, post);
     let page = library.index.search(&plan("t1 t2 rating:g"), None, 9, None);
     assert_eq!(page.expect("no cursor").ids, [5]);
@@ -364,7 +382,7 @@ fn memory_is_what_the_docs_promise() {
                 bytes: 300_000,
             }),
             rating: Rating::from_code((post % 4) as u8),
-            live: true,
+            standing: Standing::Live,
         });
     }
     let memory = index.memory();

@@ -1,7 +1,8 @@
-//! What a change of models brings with it, in slices that hold the connection for milliseconds:
-//! tasks for old posts, the end of tasks no longer wanted, effective tags derived anew.
+//! What goes on in the background, in slices that hold the connection for milliseconds: tasks for
+//! old posts, the end of tasks no longer wanted, effective tags derived anew, the end of what was
+//! long in the trash.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::store::Write;
 use crate::{Error, ModelId, ModelKind, Now, PostId};
@@ -14,8 +15,6 @@ pub const BACKFILL_WINDOW: u64 = 20_000;
 pub const BACKFILL_PARKED: u64 = 100_000;
 /// Most posts one slice looks at.
 pub const SLICE: u32 = 500;
-/// Posts derived anew in one slice; each is a read, a derivation and a write.
-const DERIVED: u32 = 200;
 
 /// What a slice of backfill did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +37,7 @@ impl Write<'_> {
                 more |= self.drop_tasks(model.id, now)?;
             }
         }
+        more |= self.purge_slice(now)?;
         Ok(self.derive_slice()? || more)
     }
 
@@ -92,41 +92,6 @@ impl Write<'_> {
         if self.model(model)?.kind != ModelKind::Tag || self.progress(model)?.done == 0 {
             return Ok(());
         }
-        let last = self.last_post()?;
-        self.conn
-            .prepare_cached(
-                "INSERT INTO meta (key, value) VALUES ('derive_next', ?1) \
-                 ON CONFLICT DO UPDATE SET value = excluded.value",
-            )?
-            .execute(params![last])?;
-        Ok(())
-    }
-
-    /// Derives a slice of posts anew, newest first. Returns whether more are left.
-    fn derive_slice(&mut self) -> Result<bool, Error> {
-        let next: Option<PostId> = self
-            .conn
-            .prepare_cached("SELECT value FROM meta WHERE key = 'derive_next' AND value > 0")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        let Some(next) = next else {
-            return Ok(false);
-        };
-        let posts: Vec<PostId> = self
-            .conn
-            .prepare_cached("SELECT id FROM post WHERE id <= ?1 ORDER BY id DESC LIMIT ?2")?
-            .query_map(params![next, DERIVED], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for &post in &posts {
-            self.rederive_if_changed(post)?;
-        }
-        let rest = match posts.last() {
-            Some(last) if posts.len() == DERIVED as usize => last - 1,
-            Some(_) | None => 0,
-        };
-        self.conn
-            .prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'derive_next'")?
-            .execute(params![rest])?;
-        Ok(rest > 0)
+        self.derive_all_again()
     }
 }

@@ -1,7 +1,7 @@
 //! Same bytes, same post.
 
 use crate::Error;
-use crate::fixture::{NOW, Scene, at, picture, sha256};
+use crate::fixture::{NOW, Scene, at, made, picture, sha256};
 use crate::post::MAX_REGISTER;
 
 #[test]
@@ -12,11 +12,18 @@ fn the_same_content_is_one_post_within_a_batch_and_across_batches() {
     copy.location = at(root, "copy.png");
     let batch = [picture(root, 1), copy, picture(root, 2)];
     let first = scene.run(|w| w.register_posts(&batch, NOW));
-    let created: Vec<_> = first.iter().map(|r| (r.id, r.created)).collect();
+    let created: Vec<_> = first
+        .into_iter()
+        .map(|registered| (made(registered).id, made(registered).created))
+        .collect();
     assert_eq!(created, [(1, true), (1, false), (2, true)]);
     let before = scene.dump();
     let second = scene.run(|w| w.register_posts(&batch, NOW));
-    assert!(second.iter().all(|registered| !registered.created));
+    assert!(
+        second
+            .into_iter()
+            .all(|registered| !made(registered).created)
+    );
     assert_eq!(
         scene.dump(),
         before,
@@ -52,8 +59,9 @@ fn a_new_post_has_its_tasks_with_it() {
 fn numbers_of_purged_posts_are_not_given_out_again() {
     let mut scene = Scene::new();
     scene.register(0..3);
-    assert!(scene.run(|w| w.purge_post(3, NOW)));
-    assert!(!scene.run(|w| w.purge_post(3, NOW)));
+    scene.purge(3);
+    let again = scene.write(|w| w.purge_posts(&[3], NOW)).unwrap_err();
+    assert!(matches!(again, Error::NotFound { .. }), "{again}");
     scene.reopen();
     assert_eq!(scene.register([9])[0].id, 4);
 }
@@ -82,11 +90,12 @@ fn the_last_number_is_the_last() {
 fn pictures_that_cannot_be_are_refused_as_a_whole() {
     let mut scene = Scene::new();
     let good = picture(scene.root, 1);
-    let spoil: [fn(&mut crate::post::Content); 6] = [
+    let spoil: [fn(&mut crate::post::Content); 7] = [
         |c| c.width = 0,
         |c| c.height = 65_536,
         |c| c.byte_size = 0,
         |c| c.frames = 0,
+        |c| c.detail = 12_751,
         |c| c.media_type = "image/\n".to_owned(),
         |c| c.colours = "x".repeat(201),
     ];

@@ -62,12 +62,21 @@ pub enum Problem {
     /// A value `order:` does not know.
     #[error("unknown order")]
     UnknownOrder,
-    /// `order:` inside parentheses, or with `-` or `~`.
+    /// `order:` inside parentheses, or with `-` or `~`, or where a set gives the order.
     #[error("order applies to the whole query and cannot stand here")]
     MisplacedOrder,
     /// A second `order:`.
     #[error("order given twice")]
     RepeatedOrder,
+    /// A value `status:` does not know.
+    #[error("unknown status")]
+    UnknownStatus,
+    /// `status:` inside parentheses, or with `-` or `~`.
+    #[error("status applies to the whole query and cannot stand here")]
+    MisplacedStatus,
+    /// A second `status:`.
+    #[error("status given twice")]
+    RepeatedStatus,
     /// A number or range that cannot be read.
     #[error("not a number or range")]
     BadNumber,

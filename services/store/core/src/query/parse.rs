@@ -14,13 +14,13 @@ use super::MAX_TERMS;
 use super::error::{Error, Problem};
 use super::lex::{Form, Kind, Token, Word, lex};
 use super::number::{Field, Ranges};
-use super::syntax::{Expr, Query, RatingSet, TagTerm};
+use super::syntax::{Expr, Query, RatingSet, Status, TagTerm};
 use crate::index::Order;
 use crate::{Category, Rating};
 
 /// Everything that may stand before a `:`, for messages and suggestions.
 const METATAGS: &[&str] = &[
-    "rating", "order", "id", "width", "height", "size", "mpixels", "tagcount",
+    "rating", "order", "status", "id", "width", "height", "size", "mpixels", "tagcount",
 ];
 
 const RATINGS: &[&str] = &[
@@ -40,22 +40,39 @@ impl FromStr for Query {
 
     /// Reads a query; see docs/SEARCH.md for the language.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let mut parser = Parser {
-            text,
-            tokens: lex(text)?.into_iter().peekable(),
-            depth: 0,
-            terms: 0,
-            order: None,
-        };
-        let filter = match parser.tokens.peek() {
-            Some(_) => parser.alternatives()?,
-            None => Expr::And(Vec::new()),
-        };
-        Ok(Self {
-            filter,
-            order: parser.order.unwrap_or_default(),
-        })
+        read(text, false)
     }
+}
+
+impl Query {
+    /// Reads a query about a set of posts that gives the order, so that the query may not.
+    ///
+    /// # Errors
+    /// As for any query, and [`Problem::MisplacedOrder`] for an `order:`.
+    pub fn of_ranked(text: &str) -> Result<Self, Error> {
+        read(text, true)
+    }
+}
+
+fn read(text: &str, ranked: bool) -> Result<Query, Error> {
+    let mut parser = Parser {
+        text,
+        tokens: lex(text)?.into_iter().peekable(),
+        depth: 0,
+        terms: 0,
+        ranked,
+        order: None,
+        status: None,
+    };
+    let filter = match parser.tokens.peek() {
+        Some(_) => parser.alternatives()?,
+        None => Expr::And(Vec::new()),
+    };
+    Ok(Query {
+        filter,
+        order: parser.order.unwrap_or_default(),
+        status: parser.status.unwrap_or_default(),
+    })
 }
 
 struct Parser<'a> {
@@ -63,7 +80,10 @@ struct Parser<'a> {
     tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
     depth: usize,
     terms: usize,
+    /// The order is given from outside.
+    ranked: bool,
     order: Option<Order>,
+    status: Option<Status>,
 }
 
 /// How a term was marked.
@@ -160,7 +180,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A word or a group; `None` for `order:`, which is no condition.
+    /// A word or a group; `None` for `order:` and `status:`, which are no conditions.
     fn operand(&mut self, sign: &Sign) -> Result<Option<Expr>, Error> {
         let Some(token) = self.tokens.next() else {
             let end = Token {
@@ -179,6 +199,7 @@ impl Parser<'_> {
                 }
                 match word.prefix.as_deref() {
                     Some("order") => self.set_order(&token, word, sign).map(|()| None),
+                    Some("status") => self.set_status(&token, word, sign).map(|()| None),
                     _ => self.condition(&token, word).map(Some),
                 }
             }
@@ -205,7 +226,27 @@ impl Parser<'_> {
         Ok(expr)
     }
 
+    fn set_status(&mut self, token: &Token, word: &Word, sign: &Sign) -> Result<(), Error> {
+        if self.depth > 0 || sign.minus || sign.tilde {
+            let accepted = "write it once, outside parentheses, without a sign";
+            return Err(self.error(Problem::MisplacedStatus, token, accepted));
+        }
+        if self.status.is_some() {
+            return Err(self.error(Problem::RepeatedStatus, token, "write it once"));
+        }
+        let names = Status::ALL.map(Status::as_str);
+        let status = Status::from_name(&word.body).ok_or_else(|| {
+            Error::unknown(Problem::UnknownStatus, word.body_at, &word.body, &names)
+        })?;
+        self.status = Some(status);
+        Ok(())
+    }
+
     fn set_order(&mut self, token: &Token, word: &Word, sign: &Sign) -> Result<(), Error> {
+        if self.ranked {
+            let accepted = "the set is in the order wanted; leave this out";
+            return Err(self.error(Problem::MisplacedOrder, token, accepted));
+        }
         if self.depth > 0 || sign.minus || sign.tilde {
             let accepted = "write it once, outside parentheses, without a sign";
             return Err(self.error(Problem::MisplacedOrder, token, accepted));

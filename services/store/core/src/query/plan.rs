@@ -2,7 +2,7 @@
 
 use super::error::{Error, Problem};
 use super::number::{Field, Ranges};
-use super::syntax::{Expr, Query, RatingSet, TagTerm};
+use super::syntax::{Expr, Query, RatingSet, Status, TagTerm};
 use crate::index::Order;
 use crate::tag::TagTable;
 use crate::{Category, TagId};
@@ -41,6 +41,7 @@ impl TagNames for TagTable {
 pub struct Plan {
     root: Node,
     order: Order,
+    status: Status,
     fingerprint: u64,
 }
 
@@ -67,6 +68,7 @@ impl Query {
         Ok(Plan {
             root: node(&self.filter, names)?,
             order: self.order,
+            status: self.status,
             fingerprint: fnv1a(self.to_string().as_bytes()),
         })
     }
@@ -76,6 +78,21 @@ impl Plan {
     /// The order in which posts are returned.
     pub fn order(&self) -> Order {
         self.order
+    }
+
+    /// Whether posts in the trash are meant, or those outside.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Binds cursors to a set of posts besides the query, by the set's fingerprint.
+    #[must_use]
+    pub fn bound_to(self, set: u64) -> Self {
+        let both = [self.fingerprint.to_le_bytes(), set.to_le_bytes()].concat();
+        Self {
+            fingerprint: fnv1a(&both),
+            ..self
+        }
     }
 
     /// Hash of the query's canonical spelling: the same for the same query in

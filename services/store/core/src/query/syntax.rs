@@ -18,6 +18,19 @@ pub struct Query {
     pub filter: Expr,
     /// In which order.
     pub order: Order,
+    /// In the trash or not.
+    pub status: Status,
+}
+
+/// Where a search looks: the trash is a place of its own, and no search finds
+/// posts of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Status {
+    /// Posts that are not in the trash.
+    #[default]
+    Active,
+    /// Posts in the trash, and only these.
+    Trash,
 }
 
 /// A condition on a post.
@@ -87,7 +100,12 @@ impl fmt::Display for Query {
         if !nothing {
             f.write_str(" ")?;
         }
-        write!(f, "order:{}", self.order)
+        write!(f, "order:{}", self.order)?;
+        // The spelling of searches outside the trash is older than the trash.
+        match self.status {
+            Status::Active => Ok(()),
+            Status::Trash => write!(f, " status:{}", self.status.as_str()),
+        }
     }
 }
 
@@ -110,6 +128,24 @@ impl fmt::Display for Expr {
                 write_ranges(f, *field, ranges)
             }
         }
+    }
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Trash];
+
+    /// The name, as typed after `status:`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Trash => "trash",
+        }
+    }
+
+    /// The status with this exact name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::effective::Effective;
-use crate::index::{Columns, PostDelta};
+use crate::index::{Columns, PostDelta, Standing};
 use crate::lease::{self, Notice};
 use crate::post::{Content, Post};
 use crate::{Error, ModelId, PostId, TagId};
@@ -27,6 +27,8 @@ pub struct Published {
     pub notices: Vec<Notice>,
     /// Whether demand may have changed.
     pub demand_changed: bool,
+    /// Whether [`Write::upkeep`] has something new to do.
+    pub upkeep: bool,
 }
 
 /// The writing side of a store within one request. It reads as the store does.
@@ -51,6 +53,7 @@ pub(super) struct Group {
     woken: Vec<ModelId>,
     notices: Vec<Notice>,
     demand_changed: bool,
+    upkeep: bool,
     /// Set when SQLite rolled the whole transaction back by itself, as it does on a full disk.
     lost: Option<Lost>,
 }
@@ -93,6 +96,7 @@ impl Store {
             woken: Vec::new(),
             notices: Vec::new(),
             demand_changed: false,
+            upkeep: false,
             lost: None,
         });
         Ok(())
@@ -147,6 +151,7 @@ impl Store {
             woken: group.woken,
             notices: group.notices,
             demand_changed: group.demand_changed,
+            upkeep: group.upkeep,
         })
     }
 
@@ -255,6 +260,11 @@ impl Write<'_> {
         self.group().demand_changed = true;
     }
 
+    /// There is something new to do in the background.
+    pub(crate) fn upkeep_wanted(&mut self) {
+        self.group().upkeep = true;
+    }
+
     /// A post will be searchable.
     pub(crate) fn stage_added(&mut self, post: PostId, content: &Content) {
         let columns = Some(columns(content));
@@ -264,7 +274,7 @@ impl Write<'_> {
             removed: Vec::new(),
             columns,
             rating: None,
-            live: true,
+            standing: Standing::Live,
         });
     }
 
@@ -276,9 +286,21 @@ impl Write<'_> {
             removed: without(&before.tags, &after.tags),
             columns: None,
             rating: after.rating,
-            live: true,
+            standing: before.standing(),
         };
         self.group().deltas.push(delta);
+    }
+
+    /// A post will be in the trash, or out of it.
+    pub(crate) fn stage_standing(&mut self, post: &Post, standing: Standing) {
+        self.group().deltas.push(PostDelta {
+            post: post.id,
+            added: Vec::new(),
+            removed: Vec::new(),
+            columns: None,
+            rating: post.rating,
+            standing,
+        });
     }
 
     /// A post will be found no more.
@@ -289,7 +311,7 @@ impl Write<'_> {
             removed: before.tags.clone(),
             columns: Some(Columns::default()),
             rating: None,
-            live: false,
+            standing: Standing::Gone,
         };
         self.group().deltas.push(delta);
     }

@@ -26,7 +26,7 @@ fn what_is_written_is_there_after_opening_again() {
     let away = failure(FailureCause::SourceUnavailable, "SOURCE_UNAVAILABLE", 2);
     scene.run(|w| w.fail_task(node, &away, NOW));
     scene.run(|w| w.mark_running(node, vec![claim(&tasks[3].grant)], NOW));
-    scene.run(|w| w.purge_post(7, NOW));
+    scene.purge(7);
     let before = scene.dump();
     assert!(before.iter().any(|line| line.starts_with("tombstone")));
     scene.reopen();

@@ -2,18 +2,16 @@
 
 use std::cmp::Reverse;
 
-use proto::store::v1::{
-    NewPost, Post, PostTag, Prediction, Rating, Sample, ScoredTag, TagCategory,
-};
+use proto::store::v1::{NewPost, Post, PostTag, Prediction, Sample, ScoredTag, TagCategory};
 use store_core::{
     Now, PostId, Store, post,
     prediction::{self, Scored},
 };
 
 use super::super::{
-    hash,
+    edit, hash,
     location::{self, Roots},
-    tag, timestamp,
+    source_record, tag, timestamp,
 };
 use crate::Error;
 
@@ -45,6 +43,8 @@ impl<'a> Reader<'a> {
         if let Some(roots) = &self.roots {
             let locations = self.store.locations(id, MAX_LOCATIONS)?;
             message.locations = locations.iter().map(|l| roots.location(l)).collect();
+            message.edits = Some(edit::message(self.store, id)?);
+            message.source_records = source_record::messages(self.store, id)?;
             let models = self.store.models()?;
             for prediction in self.store.predictions(id)? {
                 let model = models.iter().find(|model| model.id == prediction.model);
@@ -70,10 +70,12 @@ impl<'a> Reader<'a> {
             frames: content.frames,
             has_alpha: content.has_alpha,
             partial: content.partial,
-            rating: rating(post.rating).into(),
+            rating: edit::rating_message(post.rating).into(),
             tags: self.tags(&post.tags),
             create_time: timestamp(post.created_ms),
             changed_seq: post.changed_seq,
+            trash_time: post.trashed_ms.and_then(timestamp),
+            detail: content.detail.into(),
             sample: Some(Sample {
                 render_revision: content.sample.render_revision,
                 byte_size: content.sample.byte_size,
@@ -134,16 +136,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn rating(rating: Option<store_core::Rating>) -> Rating {
-    match rating {
-        None => Rating::Unspecified,
-        Some(store_core::Rating::General) => Rating::General,
-        Some(store_core::Rating::Sensitive) => Rating::Sensitive,
-        Some(store_core::Rating::Questionable) => Rating::Questionable,
-        Some(store_core::Rating::Explicit) => Rating::Explicit,
-    }
-}
-
 /// A picture to register. Its trace is the one of the file event, or else that of the call.
 pub(super) fn new_post(field: &str, message: NewPost, trace: &str) -> Result<post::NewPost, Error> {
     let location = location::found(field, message.location.clone())?;
@@ -178,6 +170,11 @@ fn content(field: &str, message: NewPost) -> Result<post::Content, Error> {
         has_alpha: message.has_alpha,
         partial: message.partial,
         perceptual_hash: hash(&at("perceptual_hash"), &message.perceptual_hash)?,
+        detail: match message.detail {
+            None => post::NOT_MEASURED,
+            Some(detail) => u16::try_from(detail)
+                .map_err(|_| Error::field(at("detail"), &detail, "0 to 12750"))?,
+        },
         colours: message.colours,
         sample: post::Sample {
             render_revision: sample.render_revision,

@@ -46,6 +46,12 @@ fn every_form_is_read_as_documented() {
         ),
         ("order:SIZE a", r#""a" order:size"#),
         ("order:mpixels_asc", "order:mpixels_asc"),
+        ("status:active a", r#""a" order:newest"#),
+        ("STATUS:Trash a", r#""a" order:newest status:trash"#),
+        (
+            "a or b status:trash",
+            r#"("a" or "b") order:newest status:trash"#,
+        ),
         (
             "width:>=100 height:100..200",
             "width:100.. height:100..200 order:newest",
@@ -110,6 +116,25 @@ fn every_mistake_is_named_where_it_stands() {
             11,
             "order:size",
         ),
+        ("status:deleted", Problem::UnknownStatus, 7, "deleted"),
+        (
+            "a -status:trash",
+            Problem::MisplacedStatus,
+            3,
+            "status:trash",
+        ),
+        (
+            "(a status:trash)",
+            Problem::MisplacedStatus,
+            3,
+            "status:trash",
+        ),
+        (
+            "status:trash status:active",
+            Problem::RepeatedStatus,
+            13,
+            "status:active",
+        ),
         ("width:wide", Problem::BadNumber, 6, "wide"),
         ("width:5,x", Problem::BadNumber, 8, "x"),
         ("width:9..1", Problem::EmptyRange, 6, "9..1"),
@@ -124,6 +149,17 @@ fn every_mistake_is_named_where_it_stands() {
             (problem, at, fragment),
             "{text}: {error}"
         );
+    }
+}
+
+#[test]
+fn a_query_about_a_ranked_set_has_no_order() {
+    let query = Query::of_ranked("a status:trash").expect("has none");
+    assert_eq!(query, "a status:trash".parse().expect("is one"));
+    for text in ["a order:newest", "order:size"] {
+        let error = Query::of_ranked(text).expect_err(text);
+        assert_eq!(error.problem, Problem::MisplacedOrder);
+        assert!(error.text.starts_with("order:"), "{error}");
     }
 }
 
@@ -143,8 +179,8 @@ fn near_misses_are_suggested() {
     }
     assert_eq!(
         refused("a ratign:g").to_string(),
-        "unknown metatag at byte 2: `ratign`; accepted: rating, order, id, width, height, size, \
-         mpixels, tagcount, general, character, copyright, artist, species, meta; a tag with a \
+        "unknown metatag at byte 2: `ratign`; accepted: rating, order, status, id, width, height, \
+         size, mpixels, tagcount, general, character, copyright, artist, species, meta; a tag with a \
          colon in it goes in quotes; did you mean `rating`?"
     );
 }

@@ -1,0 +1,272 @@
+//! Source records and sources.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use proto::store::v1::{
+    DeleteSourceRecordsRequest, DeleteSourceRecordsResponse, ListSourceRecordsRequest,
+    ListSourceRecordsResponse, ListSourcesRequest, ListSourcesResponse, PutSourceRecordsRequest,
+    PutSourceRecordsResponse, Source, SourceRecord, SourceTag, UpdateSourceRequest,
+    UpdateSourceResponse, source_record_service_server::SourceRecordService,
+};
+use store_core::{
+    Category, PostId, Store,
+    source_record::{self, NewRecord, RecordKey},
+};
+use tonic::{Request, Response, Status};
+
+use super::{Door, at_most, edit, post::Wanted, refuse, tag, timestamp, unix_ms};
+use crate::Error;
+
+/// Records in one request of a group, and tags in all of them, so that it holds the thread for
+/// milliseconds only. A record of more tags than that goes alone.
+const SLICE: usize = 32;
+const SLICE_TAGS: usize = 2_000;
+/// New tags in one request of a group.
+const NEW_TAGS: usize = 500;
+/// Records of one answer, bytes; one goes in any case.
+const LISTED: usize = 2 << 20;
+/// Records shown with a post, bytes.
+const SHOWN: usize = 256 << 10;
+
+#[tonic::async_trait]
+impl SourceRecordService for Door {
+    async fn put_source_records(
+        &self,
+        request: Request<PutSourceRecordsRequest>,
+    ) -> Result<Response<PutSourceRecordsResponse>, Status> {
+        let records = request.into_inner().records;
+        at_most("source records", records.len(), source_record::MAX_RECORDS).map_err(refuse)?;
+        // All of them are looked at before any of them is kept.
+        let records: Vec<(Wanted, NewRecord)> = records
+            .into_iter()
+            .enumerate()
+            .map(|(index, record)| new_record(&format!("records[{index}]"), record))
+            .collect::<Result<_, _>>()
+            .map_err(refuse)?;
+        Ok(Response::new(
+            self.put_records(records).await.map_err(refuse)?,
+        ))
+    }
+
+    async fn list_source_records(
+        &self,
+        request: Request<ListSourceRecordsRequest>,
+    ) -> Result<Response<ListSourceRecordsResponse>, Status> {
+        let name = request.into_inner().post;
+        let post: PostId = kit::id::parse("posts/", &name).map_err(refuse)?;
+        let read = self.engine.read(move |store, _| {
+            if store.post(post)?.is_none() {
+                return Err(store_core::Error::NotFound { noun: "post", name }.into());
+            }
+            let mut listed = ListSourceRecordsResponse::default();
+            let mut bytes = 0;
+            for skipped in 0.. {
+                let Some(record) = store.source_record(post, skipped)? else {
+                    break;
+                };
+                let record = message(store, post, record);
+                bytes += record.encoded_len();
+                if skipped > 0 && bytes > LISTED {
+                    listed.truncated = true;
+                    break;
+                }
+                listed.records.push(record);
+            }
+            Ok(listed)
+        });
+        Ok(Response::new(read.await.map_err(refuse)?))
+    }
+
+    async fn delete_source_records(
+        &self,
+        request: Request<DeleteSourceRecordsRequest>,
+    ) -> Result<Response<DeleteSourceRecordsResponse>, Status> {
+        let keys = request.into_inner().keys;
+        at_most("keys", keys.len(), source_record::MAX_RECORDS).map_err(refuse)?;
+        let keys: Vec<RecordKey> = keys
+            .into_iter()
+            .map(|key| {
+                Ok(RecordKey {
+                    post: kit::id::parse("posts/", &key.post)?,
+                    source: key.source,
+                    external_id: Some(key.external_id).filter(|id| !id.is_empty()),
+                })
+            })
+            .collect::<Result<_, Error>>()
+            .map_err(refuse)?;
+        let mut deleted = 0;
+        for slice in keys.chunks(SLICE) {
+            let slice = slice.to_vec();
+            let write = self
+                .engine
+                .write(move |write, _| write.delete_source_records(&slice));
+            deleted += write.await.map_err(refuse)?;
+        }
+        Ok(Response::new(DeleteSourceRecordsResponse { deleted }))
+    }
+
+    async fn list_sources(
+        &self,
+        _: Request<ListSourcesRequest>,
+    ) -> Result<Response<ListSourcesResponse>, Status> {
+        let read = self.engine.read(|store, _| Ok(store.sources_of_records()?));
+        let sources = read.await.map_err(refuse)?;
+        Ok(Response::new(ListSourcesResponse {
+            sources: sources.into_iter().map(source).collect(),
+        }))
+    }
+
+    async fn update_source(
+        &self,
+        request: Request<UpdateSourceRequest>,
+    ) -> Result<Response<UpdateSourceResponse>, Status> {
+        let UpdateSourceRequest { name, priority } = request.into_inner();
+        let write = self
+            .engine
+            .write(move |write, _| write.update_source(&name, priority));
+        Ok(Response::new(UpdateSourceResponse {
+            source: Some(source(write.await.map_err(refuse)?)),
+        }))
+    }
+}
+
+impl Door {
+    async fn put_records(
+        &self,
+        records: Vec<(Wanted, NewRecord)>,
+    ) -> Result<PutSourceRecordsResponse, Error> {
+        let count = records.len() as u64;
+        let named: Vec<Wanted> = records.iter().map(|(post, _)| *post).collect();
+        let found = self.engine.read(move |store, _| {
+            named
+                .into_iter()
+                .map(|post| post.find(store))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        // What is not found gets the number of no post, and comes back as unmatched below.
+        let posts = found.await?.into_iter().map(Option::unwrap_or_default);
+        let records: Vec<(PostId, NewRecord)> = posts
+            .zip(records)
+            .map(|(post, (_, record))| (post, record))
+            .collect();
+        self.make_tags(&records).await?;
+        let mut unmatched = Vec::new();
+        let mut start = 0;
+        while start < records.len() {
+            let slice = slice(&records[start..]).to_vec();
+            let taken = slice.len();
+            let write = self
+                .engine
+                .write(move |write, now| write.put_source_records(&slice, now));
+            let indexes = write.await?.into_iter();
+            unmatched.extend(indexes.map(|index| index + start as u32));
+            start += taken;
+        }
+        Ok(PutSourceRecordsResponse {
+            stored: count - unmatched.len() as u64,
+            unmatched,
+        })
+    }
+
+    /// Makes the tags of records that will be kept, a few at a time. One that is left over if the
+    /// rest fails does no harm.
+    async fn make_tags(&self, records: &[(PostId, NewRecord)]) -> Result<(), Error> {
+        let mut wanted: BTreeMap<String, Category> = BTreeMap::new();
+        for (post, record) in records {
+            for (name, category) in record.tags().filter(|_| *post != 0) {
+                wanted.entry(name.to_owned()).or_insert(category);
+            }
+        }
+        let unknown = self.engine.read(move |store, _| {
+            wanted.retain(|name, _| store.tags().find(name).is_none());
+            Ok(wanted.into_iter().collect::<Vec<_>>())
+        });
+        for some in unknown.await?.chunks(NEW_TAGS) {
+            let some = some.to_vec();
+            let write = self.engine.write(move |write, _| {
+                let named: Vec<_> = some.iter().map(|(name, of)| (name.as_str(), *of)).collect();
+                write.create_tags(&named)
+            });
+            write.await?;
+        }
+        Ok(())
+    }
+}
+
+/// The first of `records` that go together.
+fn slice(records: &[(PostId, NewRecord)]) -> &[(PostId, NewRecord)] {
+    let mut tags = 0;
+    let fits = records.iter().take(SLICE).take_while(|(_, record)| {
+        tags += record.tags().len();
+        tags <= SLICE_TAGS
+    });
+    let count = fits.count().max(1);
+    &records[..count]
+}
+
+fn new_record(field: &str, message: SourceRecord) -> Result<(Wanted, NewRecord), Error> {
+    let tags = message.tags.into_iter().enumerate().map(|(index, tag)| {
+        let field = format!("{field}.tags[{index}].category");
+        let category = edit::category(&field, tag.category)?;
+        Ok((tag.name, category.unwrap_or(Category::General)))
+    });
+    let tags = tags.collect::<Result<Vec<_>, Error>>()?;
+    let fetched_ms = match message.fetch_time {
+        None => None,
+        Some(time) => Some(unix_ms(&format!("{field}.fetch_time"), time)?),
+    };
+    let record = NewRecord::new(
+        message.source,
+        message.external_id,
+        tags,
+        edit::rating(&format!("{field}.rating"), message.rating)?,
+        message.raw.into(),
+        fetched_ms,
+    )?;
+    Ok((Wanted::read(&message.post)?, record))
+}
+
+/// What sources say of a post, without the records themselves.
+pub(super) fn messages(store: &Store, post: PostId) -> Result<Vec<SourceRecord>, Error> {
+    let mut bytes = 0;
+    let mut shown = Vec::new();
+    for record in store.source_records(post)? {
+        let record = message(store, post, record);
+        bytes += record.encoded_len();
+        if bytes > SHOWN {
+            break;
+        }
+        shown.push(record);
+    }
+    Ok(shown)
+}
+
+fn message(store: &Store, post: PostId, record: source_record::SourceRecord) -> SourceRecord {
+    let table = store.tags();
+    let tags = record.tags.iter().filter_map(|&id| table.get(id));
+    let mut tags: Vec<SourceTag> = tags
+        .map(|tag| SourceTag {
+            name: tag.name.to_owned(),
+            category: tag::category_message(tag.category).into(),
+        })
+        .collect();
+    tags.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    SourceRecord {
+        post: format!("posts/{post}"),
+        source: record.source,
+        external_id: record.external_id,
+        tags,
+        rating: edit::rating_message(record.rating).into(),
+        raw: record.raw.into(),
+        fetch_time: timestamp(record.fetched_ms),
+    }
+}
+
+fn source(source: source_record::Source) -> Source {
+    Source {
+        name: source.name,
+        priority: source.priority,
+        record_count: source.records,
+    }
+}
