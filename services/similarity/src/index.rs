@@ -102,7 +102,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty one, for vectors of a model if there is one. Another model is another index.
+    /// An empty one, for vectors of a model if there is one. Another model is another index:
+    /// [`Index::switched`].
     #[must_use]
     pub fn new(model: Option<Model>) -> Self {
         let dimensions = model.as_ref().map_or(0, |model| model.dimensions);
@@ -115,6 +116,29 @@ impl Index {
             vectors: Vectors::new(dimensions.min(MOST_DIMENSIONS)),
             embedded: 0,
         }
+    }
+
+    /// The same posts, hashes and colours for the vectors of another model, of which there are none
+    /// yet. What is the same is shared until it is written to, so this holds no vectors twice.
+    #[must_use]
+    pub fn switched(&self, model: Option<Model>) -> Self {
+        let mut index = Self {
+            slots: self.slots.clone(),
+            rows: self.rows.clone(),
+            hashes: self.hashes.clone(),
+            colours: self.colours.clone(),
+            ..Self::new(model)
+        };
+        for _ in 0..blocks(index.slots.rows()) {
+            for column in index.vectors.columns_mut() {
+                column.grow();
+            }
+        }
+        for (post, slot) in self.slots.iter() {
+            let kind = self.rows.kind(slot) & !has::VECTOR;
+            index.rows.set(slot, post, kind);
+        }
+        index
     }
 
     /// The model of the vectors.

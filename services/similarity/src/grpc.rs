@@ -1,0 +1,151 @@
+//! The door: `kumo.similarity.v1.SimilarityService`.
+
+mod duplicates;
+mod found;
+mod index;
+mod options;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt, future, stream};
+use kit::{Scope, code::status};
+use proto::similarity::v1::similarity_service_server::SimilarityService;
+use proto::similarity::v1::{
+    FindSimilarRequest, FindSimilarResponse, FindSimilarToImageRequest, FindSimilarToImageResponse,
+    GetIndexRequest, GetIndexResponse, ListDuplicatesRequest, ListDuplicatesResponse,
+    find_similar_request::Subject,
+};
+use renderer::Upload;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::Error;
+use crate::find::{Finder, Found};
+use crate::groups::Groups;
+use crate::live::Live;
+
+/// What each method needs.
+pub(crate) const SCOPES: &[(&str, Scope)] = &[
+    (
+        "/kumo.similarity.v1.SimilarityService/FindSimilar",
+        Scope::Read,
+    ),
+    (
+        "/kumo.similarity.v1.SimilarityService/FindSimilarToImage",
+        Scope::Read,
+    ),
+    (
+        "/kumo.similarity.v1.SimilarityService/ListDuplicates",
+        Scope::Read,
+    ),
+    (
+        "/kumo.similarity.v1.SimilarityService/GetIndex",
+        Scope::Read,
+    ),
+];
+
+/// A caller must begin to send a picture within this.
+const FIRST_PIECE: Duration = Duration::from_secs(10);
+
+/// What the door opens to.
+pub(crate) struct Door {
+    pub(crate) live: Arc<Live>,
+    pub(crate) finder: Finder,
+    pub(crate) groups: Groups,
+    pub(crate) snapshot_every: Duration,
+}
+
+#[tonic::async_trait]
+impl SimilarityService for Door {
+    async fn find_similar(
+        &self,
+        request: Request<FindSimilarRequest>,
+    ) -> Result<Response<FindSimilarResponse>, Status> {
+        let found = self.find(request.into_inner()).await;
+        let found = found.map_err(|error| status(&error))?;
+        Ok(Response::new(FindSimilarResponse {
+            found: Some(found::message(&found)),
+        }))
+    }
+
+    async fn find_similar_to_image(
+        &self,
+        request: Request<Streaming<FindSimilarToImageRequest>>,
+    ) -> Result<Response<FindSimilarToImageResponse>, Status> {
+        let found = self.find_to_image(request.into_inner()).await;
+        let found = found.map_err(|error| status(&error))?;
+        Ok(Response::new(FindSimilarToImageResponse {
+            found: Some(found::message(&found)),
+        }))
+    }
+
+    async fn list_duplicates(
+        &self,
+        request: Request<ListDuplicatesRequest>,
+    ) -> Result<Response<ListDuplicatesResponse>, Status> {
+        let listed = duplicates::list(&self.groups, request.into_inner()).await;
+        listed.map(Response::new).map_err(|error| status(&error))
+    }
+
+    async fn get_index(
+        &self,
+        _: Request<GetIndexRequest>,
+    ) -> Result<Response<GetIndexResponse>, Status> {
+        let standing = self.live.standing();
+        Ok(Response::new(index::message(standing, self.snapshot_every)))
+    }
+}
+
+impl Door {
+    async fn find(&self, request: FindSimilarRequest) -> Result<Found, Error> {
+        let want = options::read(request.options.unwrap_or_default())?;
+        match request.subject {
+            Some(Subject::Post(name)) => {
+                let post = kit::id::parse("posts/", &name)?;
+                self.finder.like_post(post, want).await
+            }
+            Some(Subject::Vector(vector)) => {
+                options::check_vector(&vector.values)?;
+                self.finder
+                    .like_vector(vector.revision, vector.values, want)
+                    .await
+            }
+            None => Err(Error::field("subject", "", "set `post` or `vector`")),
+        }
+    }
+
+    async fn find_to_image(
+        &self,
+        mut pieces: Streaming<FindSimilarToImageRequest>,
+    ) -> Result<Found, Error> {
+        let broken = |kind, what: &str| {
+            let error = std::io::Error::new(kind, what.to_owned());
+            Error::Renderer(renderer::Error::Source(error))
+        };
+        let first = tokio::time::timeout(FIRST_PIECE, pieces.message()).await;
+        let first = first
+            .map_err(|_| broken(std::io::ErrorKind::TimedOut, "nothing came for 10 s"))?
+            .map_err(|_| {
+                broken(
+                    std::io::ErrorKind::ConnectionAborted,
+                    "the call was broken off",
+                )
+            })?
+            .unwrap_or_default();
+        let want = options::read(first.options.unwrap_or_default())?;
+        let rest = pieces.map(|piece| piece.map(|piece| piece.data));
+        let all = stream::once(future::ready(Ok(first.data))).chain(rest);
+        self.finder
+            .like_picture(label(), Upload::new(all), want)
+            .await
+    }
+}
+
+/// What a picture without a name is called in the log.
+fn label() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let trace = kit::trace::current().map_or_else(String::new, kit::trace::TraceContext::trace_id);
+    format!("FindSimilarToImage {number} {trace}")
+}

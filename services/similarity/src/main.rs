@@ -1,0 +1,5 @@
+//! `kumo-similarity`: finds look-alikes.
+
+fn main() -> std::process::ExitCode {
+    kumo_similarity::main()
+}
