@@ -5,13 +5,62 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use kit::{Credential, config::default_data};
 
-use crate::{completions, error::Error, post, predict, queue, retry, search, status, tasks, up};
+use crate::{
+    completions, contract, duplicates, edit, error::Error, post, predict, queue, records, rejected,
+    retry, search, similar, status, tasks, trash, up,
+};
+
+/// The commands as a newcomer meets them.
+const GROUPS: &str = "\
+Run it:
+  up           Run the whole cluster on this machine: watch folders, tag their pictures
+  status       Show how the cluster is, and what to do about what is wrong
+
+Find pictures:
+  search       Find posts by tags, and by what they look like
+  similar      Find the posts most like a post or a picture
+  duplicates   List pictures that are there several times, nearly the same
+  post         Show one post with its tags, files and predictions
+  predict      Tag a picture now, without adding it to the library
+
+Change what is known:
+  edit         Add and remove tags, set ratings
+  trash        Put posts into the trash
+  restore      Take posts out of the trash
+  purge        Forget posts in the trash for good
+  rejected     List what was purged, or let it come back
+  records      Store and show what other boorus say
+
+Look after it:
+  tasks        List tasks: what waits, what runs, what failed and why
+  retry        Try again what failed
+  pause        Stop handing out tasks
+  resume       Hand out tasks again
+  nodes        List inference nodes and watchers
+  models       List the models and how far each is
+  roots        List the watched folders
+  memory       Show where the memory of every process goes
+
+For programs:
+  proto        Write the contract, to make clients from
+  completions  Print a script that completes `kumo` in your shell
+  help         Print this, or the help of a command";
+
+/// The default template with the commands in groups.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{before-help}{options}
+
+{after-help}";
 
 const EXAMPLES: &str = "\
 Start here:
   kumo up ~/Pictures                          watch a folder, tag what is in it; Ctrl-C stops
   kumo status                                 how is everything, in another terminal
   kumo search blue_theme -monochrome          find pictures
+  kumo similar new.jpg                        is it there already, or one like it?
   kumo post ~/Pictures/cloud.jpg              all about one picture
   kumo predict new.jpg                        tag a picture without adding it
 
@@ -21,7 +70,8 @@ Exit codes: 0 ok, 1 check failed or no such thing, 64 usage, 69 store unreachabl
 
 /// Kumobooru: a picture library that tags itself and is searched by tags.
 #[derive(Debug, Parser)]
-#[command(name = "kumo", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "kumo", version, before_help = GROUPS, after_help = EXAMPLES,
+          help_template = TEMPLATE, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Flags of every command.
     #[command(flatten)]
@@ -44,6 +94,11 @@ pub(crate) struct Global {
     /// else http://127.0.0.1:7801.
     #[arg(long, global = true, env = "KUMO_STORE", value_name = "ADDR")]
     pub(crate) store: Option<String>,
+
+    /// Address of the similarity service; by default that beside the store in the data folder, else
+    /// port 7804 of the store's machine.
+    #[arg(long, global = true, env = "KUMO_SIMILARITY", value_name = "ADDR")]
+    pub(crate) similarity: Option<String>,
 
     /// Folder where the cluster of this machine keeps everything.
     #[arg(long, global = true, env = "KUMO_DATA", value_name = "DIR",
@@ -80,12 +135,28 @@ pub(crate) enum Command {
     Up(up::Flags),
     /// Show how the cluster is, and what to do about what is wrong.
     Status(status::Flags),
-    /// Find posts by tags.
+    /// Find posts by tags, and by what they look like.
     Search(search::Flags),
+    /// Find the posts most like a post or a picture.
+    Similar(similar::Flags),
+    /// List pictures that are there several times, nearly the same.
+    Duplicates(duplicates::Flags),
     /// Show one post with its tags, files and predictions.
     Post(post::Flags),
     /// Tag a picture now, without adding it to the library.
     Predict(predict::Flags),
+    /// Add and remove tags, set ratings: what a person says always wins.
+    Edit(edit::Flags),
+    /// Put posts into the trash: they are found no more, and nothing is forgotten.
+    Trash(trash::TrashFlags),
+    /// Take posts out of the trash.
+    Restore(trash::RestoreFlags),
+    /// Forget posts in the trash for good, and reject their content.
+    Purge(trash::PurgeFlags),
+    /// List contents that were purged and do not come back, or let them.
+    Rejected(rejected::Flags),
+    /// Store and show what other boorus say of posts.
+    Records(records::Flags),
     /// List tasks: what waits, what runs, what failed and why.
     Tasks(tasks::Flags),
     /// Try again what failed.
@@ -99,26 +170,31 @@ pub(crate) enum Command {
     /// List the models and how far each is.
     #[command(after_help = crate::models::HELP)]
     Models,
+    /// List the inference nodes and watchers.
+    #[command(after_help = crate::nodes::HELP)]
+    Nodes,
     /// Stop handing out tasks; what runs may finish. Survives a restart.
     Pause(queue::PauseFlags),
     /// Hand out tasks again.
     Resume(queue::ResumeFlags),
+    /// Write the contract (.proto files), so that clients in any language can be made from it.
+    Proto(contract::Flags),
     /// Print a script that completes `kumo` in your shell.
     Completions(completions::Flags),
 }
 
-/// Lets `kumo search a -b` mean what it says: an argument of `search` that starts with one dash
-/// excludes a tag, it is no flag. A space in front makes it a word for the parser, and means nothing
-/// in a query.
+/// Lets `kumo search a -b` and `kumo edit 12 -b` mean what they say: an argument of these that starts
+/// with one dash excludes a tag, it is no flag. A space in front makes it a word for the parser, and
+/// means nothing in a query.
 pub(crate) fn query_terms(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
-    let Some(search) = command_position(&arguments) else {
+    let Some(command) = command_position(&arguments) else {
         return arguments;
     };
-    if arguments[search] != "search" {
+    if arguments[command] != "search" && arguments[command] != "edit" {
         return arguments;
     }
-    for argument in &mut arguments[search + 1..] {
+    for argument in &mut arguments[command + 1..] {
         let bytes = argument.as_encoded_bytes();
         let excludes = bytes.len() > 1 && bytes[0] == b'-' && bytes[1] != b'-';
         if excludes && argument != "-h" {
@@ -135,7 +211,7 @@ fn command_position(arguments: &[OsString]) -> Option<usize> {
     let mut position = 1;
     loop {
         let argument = arguments.get(position)?;
-        let takes_value = ["--store", "--data", "--token-file"]
+        let takes_value = ["--store", "--similarity", "--data", "--token-file"]
             .iter()
             .any(|flag| argument == flag);
         position += match argument.as_encoded_bytes().starts_with(b"-") {
@@ -172,6 +248,43 @@ mod tests {
             panic!("a search");
         };
         assert_eq!((flags.query().as_str(), flags.limit), ("a -b -c", 5));
+    }
+
+    #[test]
+    fn a_dash_removes_a_tag_in_an_edit_wherever_it_stands() {
+        for words in [
+            &["kumo", "edit", "12", "-h", "-wet", "+b", "--json"][..],
+            &[
+                "kumo", "--json", "edit", "12", "-wet", "--reset", "c", "-qq", "rating:g",
+            ],
+        ] {
+            let parsed = Arguments::try_parse_from(query_terms(words.iter().map(OsString::from)));
+            if words.contains(&"-h") {
+                let kind = parsed.expect_err("is help").kind();
+                assert_eq!(kind, clap::error::ErrorKind::DisplayHelp);
+            } else {
+                let arguments = parsed.expect("parses");
+                assert!(arguments.global.json);
+                assert!(matches!(arguments.command, Command::Edit(_)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_help_names_every_command_once() {
+        let mut named: Vec<&str> = GROUPS
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+            .filter(|name| *name != "help")
+            .collect();
+        named.sort_unstable();
+        let command = Arguments::command();
+        let mut known: Vec<&str> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        known.sort_unstable();
+        assert_eq!(named, known);
     }
 
     #[test]

@@ -12,7 +12,13 @@ use proto::{
     node::v1::{
         GetProcessRequest, GetProcessResponse, process_service_client::ProcessServiceClient,
     },
-    store::v1::{ListNodesRequest, Node, node_service_client::NodeServiceClient},
+    similarity::v1::{
+        GetIndexRequest, GetIndexResponse, similarity_service_client::SimilarityServiceClient,
+    },
+    store::v1::{
+        Demand, ListNodesRequest, Node, WatchDemandRequest,
+        capacity_service_client::CapacityServiceClient, node_service_client::NodeServiceClient,
+    },
 };
 use tonic::{Request, Response, Status};
 
@@ -20,8 +26,12 @@ use crate::{arguments::Global, error::Error};
 
 /// Where a store is if nothing says otherwise.
 const DEFAULT_STORE: &str = "http://127.0.0.1:7801";
+/// Port of a similarity service on the machine of its store, if nothing says otherwise.
+const SIMILARITY_PORT: u16 = 7804;
 /// How long a process may take to tell about itself.
 const PROCESS_LIMIT: Duration = Duration::from_secs(3);
+/// What the similarity service is called when it does not answer.
+pub(crate) const SIMILARITY: &str = "similarity service";
 /// Programs that announce themselves in DATA/run.
 pub(crate) const ROLES: [&str; 5] = ["store", "watcher", "tagger", "embedder", "similarity"];
 
@@ -29,6 +39,8 @@ pub(crate) const ROLES: [&str; 5] = ["store", "watcher", "tagger", "embedder", "
 #[derive(Debug)]
 pub(crate) struct Connection {
     store: Peer,
+    /// Where the person says that the similarity service is.
+    similarity: Option<String>,
     credential: Credential,
     data: PathBuf,
 }
@@ -44,13 +56,18 @@ impl Connection {
                 |found| format!("http://{}", found.address),
             ),
         };
-        Self::to(&address, global.credential()?, global.data.clone())
+        let found = Self::to(&address, global.credential()?, global.data.clone())?;
+        Ok(Self {
+            similarity: global.similarity.clone(),
+            ..found
+        })
     }
 
     /// The cluster whose store is at `address`.
     pub(crate) fn to(address: &str, credential: Credential, data: PathBuf) -> Result<Self, Error> {
         Ok(Self {
             store: Peer::new(address, &credential)?,
+            similarity: None,
             credential,
             data,
         })
@@ -69,6 +86,26 @@ impl Connection {
     /// Another process of the cluster.
     pub(crate) fn peer(&self, address: &str) -> Result<Peer, Error> {
         Ok(Peer::new(address, &self.credential)?)
+    }
+
+    /// The similarity service of this cluster: `--similarity`, else the one announced beside the
+    /// store in the data folder, else the default port on the store's machine.
+    pub(crate) fn similarity(&self) -> Result<Peer, Error> {
+        if let Some(address) = &self.similarity {
+            return self.peer(address);
+        }
+        let announced = |role| Announcement::read(&self.data, role);
+        let store = bare(self.address());
+        if announced("store").is_some_and(|found| found.address.to_string() == store) {
+            let found = announced("similarity").ok_or_else(|| Error::Unreachable {
+                what: SIMILARITY,
+                address: self.data.join("run/similarity.json").display().to_string(),
+                cause: "none runs beside the store of this data folder".to_owned(),
+            })?;
+            return self.peer(&found.address.to_string());
+        }
+        let host = store.rsplit_once(':').map_or(store, |(host, _)| host);
+        self.peer(&format!("http://{host}:{SIMILARITY_PORT}"))
     }
 
     /// Asks the store.
@@ -92,6 +129,27 @@ impl Connection {
             .ask(client.list_nodes(ListNodesRequest {}))
             .await?
             .nodes)
+    }
+
+    /// What is wanted of inference nodes now.
+    pub(crate) async fn demand(&self) -> Result<Vec<Demand>, Error> {
+        let mut client = CapacityServiceClient::new(self.store());
+        let mut stream = self.ask(client.watch_demand(WatchDemandRequest {})).await?;
+        let first = stream.message().await;
+        let first = first.map_err(|status| self.refusal(&status))?;
+        Ok(first.map(|demand| demand.demands).unwrap_or_default())
+    }
+
+    /// How far the similarity service is.
+    pub(crate) async fn index(&self) -> Result<GetIndexResponse, Error> {
+        let peer = self.similarity()?;
+        let mut client = SimilarityServiceClient::new(peer.channel());
+        let mut request = Request::new(GetIndexRequest {});
+        request.set_timeout(PROCESS_LIMIT);
+        match client.get_index(request).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) => Err(refusal(SIMILARITY, peer.address(), &status)),
+        }
     }
 
     /// What every process of the cluster tells about itself: the store, the nodes and watchers that

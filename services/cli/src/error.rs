@@ -96,6 +96,13 @@ impl Error {
             Self::Unreachable { what: "store", .. } => {
                 "start a cluster on this machine with `kumo up DIR`, or name another with --store ADDR"
             }
+            Self::Unreachable {
+                what: crate::connection::SIMILARITY,
+                ..
+            } => {
+                "`kumo up` runs one, and its log is DATA/logs/similarity.log; name one elsewhere with \
+                 --similarity ADDR"
+            }
             Self::NeverStarted(_) => {
                 "start one with `kumo up DIR`, or name the folder of yours with --data, or a cluster \
                  elsewhere with --store ADDR --token-file FILE"

@@ -1,4 +1,4 @@
-//! `kumo models`: what the library is tagged with.
+//! `kumo models`: what the library is tagged with, and by what look-alikes are found.
 
 use proto::store::v1::{ListModelsRequest, Model, model_service_client::ModelServiceClient};
 use serde_json::{Value, json};
@@ -11,9 +11,10 @@ Examples:
   kumo models
   kumo models --json
 
-A model becomes known when `kumo up --model DIR` or a tagger brings it.
-JSON keys of each line: name, kind (tag, embed), display_name, revision, active, labels, done,
-backfill_left, created.";
+A model becomes known when `kumo up --model DIR`, `kumo up --embed-model DIR`, or a node brings it.
+Of several active models of a kind one is preferred: by its ratings, or its vectors, the library goes.
+JSON keys of each line: name, kind (tag, embed), display_name, revision, active, preferred, labels,
+dimensions, done, backfill_left, created.";
 
 /// All models of the cluster.
 pub(crate) async fn list(connection: &Connection) -> Result<Vec<Model>, Error> {
@@ -43,7 +44,9 @@ pub(crate) fn as_json(model: &Model) -> Value {
         "display_name": model.display_name,
         "revision": model.revision,
         "active": model.active,
+        "preferred": model.preferred,
         "labels": model.label_count,
+        "dimensions": model.dimensions,
         "done": model.done,
         "backfill_left": model.backfill_left,
         "created": model.create_time.map(|time| time.to_string()),
@@ -53,7 +56,7 @@ pub(crate) fn as_json(model: &Model) -> Value {
 /// The models as a table.
 pub(crate) fn table(models: &[Model]) -> Table {
     let mut table = Table::new([
-        "model", "kind", "name", "revision", "active", ">labels", ">done", ">left",
+        "model", "kind", "name", "revision", "state", ">outputs", ">done", ">left",
     ]);
     for model in models {
         table.row([
@@ -61,11 +64,24 @@ pub(crate) fn table(models: &[Model]) -> Table {
             words::work(model.kind()).to_owned(),
             model.display_name.clone(),
             model.revision.chars().take(12).collect(),
-            if model.active { "yes" } else { "no" }.to_owned(),
-            amount::count(u64::from(model.label_count)),
+            match (model.active, model.preferred) {
+                (true, true) => "preferred",
+                (true, false) => "active",
+                (false, _) => "inactive",
+            }
+            .to_owned(),
+            outputs(model),
             amount::count(model.done),
             amount::count(model.backfill_left),
         ]);
     }
     table
+}
+
+/// How much a model says of a post.
+fn outputs(model: &Model) -> String {
+    match model.dimensions {
+        0 => amount::of(u64::from(model.label_count), "label"),
+        dimensions => amount::of(u64::from(dimensions), "dimension"),
+    }
 }

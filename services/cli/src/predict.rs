@@ -1,8 +1,6 @@
 //! `kumo predict`: tags a picture now, without adding it to the library.
 
 use std::{
-    fs::File,
-    io::Read,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -22,16 +20,11 @@ use crate::{
     amount,
     connection::{Connection, refusal},
     error::Error,
-    post::{open, scored, scored_tags},
+    picture,
+    post::{scored, scored_tags},
     run::Session,
 };
 
-/// Bytes in one message.
-const PIECE: usize = 256 << 10;
-/// What a tagger takes at most.
-const LARGEST: u64 = 256 << 20;
-/// How long one try may take, from the first byte sent to the answer.
-const TRY: Duration = Duration::from_secs(120);
 /// How often to look whether a tagger has come.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -69,20 +62,7 @@ fn confidence(text: &str) -> Result<f32, String> {
 }
 
 pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
-    let file = open(&flags.file)?;
-    let length = file
-        .metadata()
-        .map_err(Error::file("read", &flags.file))?
-        .len();
-    if length == 0 || length > LARGEST {
-        let text = format!(
-            "{} has {}; a picture has 1 byte to 256 MiB",
-            flags.file.display(),
-            amount::bytes(length)
-        );
-        return Err(Error::Failed(text));
-    }
-    drop(file);
+    picture::check(&flags.file)?;
     let connection = session.connect()?;
     let started = Instant::now();
     let answer = wait_and_tag(flags, &connection, session).await?;
@@ -185,28 +165,18 @@ async fn tag(
     connection: &Connection,
     node: &Node,
 ) -> Result<TagImageResponse, Error> {
-    let pieces = pieces(open(&flags.file)?, flags.min.unwrap_or(0.0));
+    let min_confidence = flags.min.unwrap_or(0.0);
+    let pieces = picture::pieces(&flags.file)?.map(move |data| TagImageRequest {
+        data: data.into(),
+        min_confidence,
+    });
     let mut client = TaggerServiceClient::new(connection.peer(&node.address)?.channel());
     let mut request = Request::new(tokio_stream::iter(pieces));
-    request.set_timeout(TRY);
+    request.set_timeout(picture::LIMIT);
     match client.tag_image(request).await {
         Ok(answer) => Ok(answer.into_inner()),
         Err(status) => Err(refusal("tagger", &node.address, &status)),
     }
-}
-
-/// The file in messages, each read when the one before was sent. A file that cannot be read further
-/// ends the stream early, and the tagger says that it is truncated.
-fn pieces(mut file: File, min_confidence: f32) -> impl Iterator<Item = TagImageRequest> + Send {
-    std::iter::from_fn(move || {
-        let mut data = vec![0; PIECE];
-        let length = file.read(&mut data).ok().filter(|length| *length > 0)?;
-        data.truncate(length);
-        Some(TagImageRequest {
-            data: data.into(),
-            min_confidence,
-        })
-    })
 }
 
 fn length_of(duration: Option<prost_types::Duration>) -> Duration {

@@ -1,12 +1,26 @@
-//! `kumo search`: finds posts by tags.
+//! `kumo search`: finds posts by tags, and by what they look like.
+
+mod like;
+mod show;
+mod watch;
 
 use clap::Args;
-use proto::store::v1::{
-    Post, PostView, SearchPostsRequest, post_service_client::PostServiceClient,
+use proto::{
+    similarity::v1::SimilarOptions,
+    store::v1::{
+        PostSet, PostView, SearchPostsRequest, SearchPostsResponse,
+        post_service_client::PostServiceClient,
+    },
 };
-use serde_json::json;
 
-use crate::{amount, error::Error, post::as_json, run::Session, terminal::Table, words};
+use crate::{
+    connection::Connection,
+    error::Error,
+    run::Session,
+    similar::{ask, channel},
+    subject::Subject,
+};
+use like::Like;
 
 /// Flags of `kumo search`.
 #[derive(Debug, Args)]
@@ -15,12 +29,16 @@ Examples:
   kumo search blue_theme -monochrome            has the one tag, not the other
   kumo search rating:g order:newest --limit 20
   kumo search                                   everything
+  kumo search similar:12 rating:g               what is like post 12, most alike first
+  kumo search similar:~/new.jpg                 like this picture, quotes around blanks
   kumo search red_theme --ids | wc -l
   kumo search red_theme --json | jq -r .sha256
+  kumo search red_theme --watch                 new posts as they come, until Ctrl-C
 
-JSON keys of each line: those of `kumo post` without locations and predictions (with --long: all).
-The number of all matches and the token of the next page go to stderr; with --json, the last line
-is {\"total\":N,\"next_page_token\":\"…\"}.")]
+similar:POST or similar:FILE stands once, without a sign, outside parentheses, and without order:.
+JSON keys of each line: those of `kumo post` without locations, predictions, edits and records (with
+--long: all); with similar: also score. The number of all matches and the token of the next page go
+to stderr; with --json, the last line is {\"total\":N,\"next_page_token\":\"…\"} (not with --watch).")]
 pub(crate) struct Flags {
     /// Tags that a post must have; `-tag` excludes one. Several words are one query.
     #[arg(value_name = "QUERY")]
@@ -39,94 +57,131 @@ pub(crate) struct Flags {
     #[arg(long)]
     ids: bool,
 
-    /// Show all tags; with --json also locations and predictions.
+    /// Show all tags; with --json also locations, predictions, edits and source records.
     #[arg(long, conflicts_with = "ids")]
     long: bool,
+
+    /// Print posts that begin to match, as they come, until Ctrl-C.
+    #[arg(long, conflicts_with_all = ["limit", "page_token"])]
+    watch: bool,
 }
 
 impl Flags {
     /// The query as one text.
     pub(crate) fn query(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|word| word.trim()).collect();
+        let words: Vec<String> = self.words.iter().map(|word| one(word.trim())).collect();
         words.join(" ")
+    }
+
+    /// People know their pictures by their files; programs ask for what they need.
+    fn view(&self, session: &Session) -> PostView {
+        if self.long || !(self.ids || session.terminal.json()) {
+            PostView::Full
+        } else {
+            PostView::Basic
+        }
     }
 }
 
+/// A word as the shell gave it. `similar:\"my file.jpg\"` has lost its quotes there.
+fn one(word: &str) -> String {
+    let path = word.strip_prefix("similar:").filter(|path| {
+        let blank = path.contains(char::is_whitespace);
+        blank && !path.starts_with('"') && std::path::Path::new(path).is_file()
+    });
+    path.map_or_else(|| word.to_owned(), like::quoted)
+}
+
 pub(crate) async fn run(flags: Flags, session: &Session) -> Result<(), Error> {
+    let query = flags.query();
+    let like = like::take(&query)?;
     let connection = session.connect()?;
-    // People know their pictures by their files; programs ask for what they need.
-    let view = if flags.long || !(flags.ids || session.terminal.json()) {
-        PostView::Full
-    } else {
-        PostView::Basic
-    };
+    match like {
+        Some(_) if flags.watch => Err(Error::Usage(
+            "--watch follows a query by tags; leave similar: out".to_owned(),
+        )),
+        Some(like) => similar(&flags, like, &connection, session).await,
+        None if flags.watch => watch::run(&flags, &query, &connection, session).await,
+        None => {
+            let page = search(&flags, query, None, &connection, session).await?;
+            show::page(&flags, &page, &|_| None, session)
+        }
+    }
+}
+
+async fn search(
+    flags: &Flags,
+    query: String,
+    within: Option<PostSet>,
+    connection: &Connection,
+    session: &Session,
+) -> Result<SearchPostsResponse, Error> {
+    let page_token = flags.page_token.as_deref().unwrap_or_default();
     let request = SearchPostsRequest {
-        within: None,
-        query: flags.query(),
+        within,
+        query,
         page_size: flags.limit,
-        page_token: flags
-            .page_token
-            .as_deref()
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
-        view: view.into(),
+        page_token: page_token.trim().to_owned(),
+        view: flags.view(session).into(),
     };
     let mut client = PostServiceClient::new(connection.store());
-    let page = connection.ask(client.search_posts(request)).await?;
+    connection.ask(client.search_posts(request)).await
+}
 
-    let terminal = &session.terminal;
-    if terminal.json() {
-        for post in &page.posts {
-            terminal.object(&as_json(post, flags.long))?;
-        }
-        return terminal.object(&json!({
-            "total": page.total_size,
-            "next_page_token": page.next_page_token,
-        }));
+/// What is like the subject, of what the rest of the query finds. All of it is one page: another
+/// one would be that of another answer.
+async fn similar(
+    flags: &Flags,
+    like: Like,
+    connection: &Connection,
+    session: &Session,
+) -> Result<(), Error> {
+    if flags.page_token.is_some() {
+        return Err(Error::Usage(
+            "a search with similar: has one page; --limit shows more, at most 1000".to_owned(),
+        ));
     }
-    if flags.ids {
-        for post in &page.posts {
-            terminal.line(&crate::terminal::escape(&post.name))?;
-        }
-    } else {
-        terminal.table(&table(&page.posts, flags.long))?;
-    }
-    let shown = page.posts.len() as u64;
-    match (page.total_size, shown) {
-        (0, _) => terminal.say("no post matches"),
-        (total, shown) if total == shown => terminal.say(&amount::of(total, "post")),
-        (total, shown) => terminal.say(&format!(
-            "{} of {}",
-            amount::count(shown),
-            amount::of(total, "post")
-        )),
-    }
-    if !page.next_page_token.is_empty() {
-        terminal.hint(&format!("next page: --page-token {}", page.next_page_token));
+    let options = SimilarOptions {
+        page_size: flags.limit,
+        query: like.rest.clone(),
+        ..SimilarOptions::default()
+    };
+    let subject = Subject::new(&like.subject);
+    let found = ask::find(&subject, options, connection).await?;
+    let number = |name: &str| name.strip_prefix("posts/").and_then(|n| n.parse().ok());
+    let within = PostSet {
+        ids: found
+            .posts
+            .iter()
+            .filter_map(|post| number(&post.post))
+            .collect(),
+        keep_order: true,
+    };
+    let page = search(flags, like.rest, Some(within), connection, session).await?;
+    let score = |name: &str| {
+        let mut posts = found.posts.iter();
+        posts.find(|post| post.post == name).map(|post| post.score)
+    };
+    show::page(flags, &page, &score, session)?;
+    if !session.terminal.json() {
+        channel::missing(&found, false, &session.terminal);
     }
     Ok(())
 }
 
-fn table(posts: &[Post], long: bool) -> Table {
-    let mut table = Table::new(["post", ">size", "rating", "tags", "file"]);
-    for post in posts {
-        let names: Vec<&str> = post.tags.iter().map(|tag| tag.name.as_str()).collect();
-        let most = if long { names.len() } else { 8 };
-        let mut tags = names[..names.len().min(most)].join(" ");
-        if names.len() > most {
-            tags.push_str(&format!(" … {} more", names.len() - most));
-        }
-        table.row([
-            post.name.clone(),
-            format!("{}×{}", post.width, post.height),
-            words::rating(post.rating()).to_owned(),
-            tags,
-            match post.locations.first() {
-                Some(location) => location.display_path.clone(),
-                None => String::new(),
-            },
-        ]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_that_the_shell_took_come_back_around_a_file_that_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("my file.jpg");
+        let path = path.to_str().expect("UTF-8");
+        let word = format!("similar:{path}");
+        assert_eq!(one(&word), word, "no such file: two words");
+        std::fs::write(path, b"x").expect("writes");
+        assert_eq!(one(&word), format!("similar:\"{path}\""));
+        assert_eq!(one("similar:12"), "similar:12");
     }
-    table
 }

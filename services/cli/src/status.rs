@@ -3,11 +3,15 @@
 mod advice;
 mod sections;
 
-use std::{io::IsTerminal, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
-use proto::store::v1::{
-    GetStatsRequest, GetStatsResponse, Model, Node, Root, admin_service_client::AdminServiceClient,
+use proto::{
+    similarity::v1::GetIndexResponse,
+    store::v1::{
+        Demand, GetStatsRequest, GetStatsResponse, Model, Node, Root,
+        admin_service_client::AdminServiceClient,
+    },
 };
 
 use crate::{
@@ -16,6 +20,9 @@ use crate::{
     models, roots,
     run::Session,
 };
+
+/// How often `--watch` shows it again, here and in other commands.
+pub(crate) const REFRESH: Duration = Duration::from_secs(2);
 
 /// Flags of `kumo status`.
 #[derive(Debug, Args)]
@@ -26,13 +33,14 @@ Examples:
   kumo status --json | jq 'select(.type == \"queue\")'
 
 JSON: one object for each thing, told apart by `type`:
-  library  posts, tags, associations, done, predictions, locations_present, locations_missing,
-           database_bytes, wal_bytes
+  library  posts, trashed, rejected, tags, associations, edits, source_records, done, predictions,
+           embeddings, locations_present, locations_missing, database_bytes, wal_bytes
   queue    queued, leased, parked, failed, ingest_failures, backfill_left
+  similarity  posts, vectors, model, revision, dimensions, lag, following, snapshot; or error
+  demand   kind, model, leasable, leased, parked, interactive, backfill_left
   root     as in `kumo roots`
   model    as in `kumo models`
-  node     name, role, online, stopped_reason, device, device_proof, models, leased, address,
-           version, last_seen, pending, scanning, scanned (the last three for watchers)
+  node     as in `kumo nodes`
   process  role, instance, address, pid, version, uptime_seconds, ready, waiting_for [], notices
            [{code, message}]; or role, address, error
   advice   text")]
@@ -47,6 +55,8 @@ pub(crate) struct Flags {
 struct Overview {
     address: String,
     stats: GetStatsResponse,
+    index: Result<GetIndexResponse, Error>,
+    demand: Vec<Demand>,
     roots: Vec<Root>,
     models: Vec<Model>,
     nodes: Vec<Node>,
@@ -58,15 +68,18 @@ impl Overview {
         let mut client = AdminServiceClient::new(connection.store());
         let stats = connection.ask(client.get_stats(GetStatsRequest {}));
         let stats = stats.await?;
-        let (roots, models, nodes) = tokio::try_join!(
+        let (roots, models, nodes, demand) = tokio::try_join!(
             roots::list(connection),
             models::list(connection),
-            connection.nodes()
+            connection.nodes(),
+            connection.demand()
         )?;
-        let processes = connection.processes(&nodes).await;
+        let (processes, index) = tokio::join!(connection.processes(&nodes), connection.index());
         Ok(Self {
             address: connection.address().to_owned(),
             stats,
+            index,
+            demand,
             roots,
             models,
             nodes,
@@ -79,16 +92,15 @@ pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
     let connection = session.connect()?;
     loop {
         let overview = Overview::ask(&connection).await?;
-        if flags.watch && !session.terminal.json() && std::io::stdout().is_terminal() {
-            // Cursor to the first cell, and clear what is below.
-            session.terminal.line("\u{1b}[H\u{1b}[J")?;
+        if flags.watch {
+            session.terminal.clear()?;
         }
         show(&overview, session)?;
         if !flags.watch {
             return Ok(());
         }
         session.terminal.finish()?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(REFRESH).await;
     }
 }
 

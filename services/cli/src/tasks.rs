@@ -4,7 +4,10 @@ use clap::Args;
 use proto::store::v1::{ListTasksRequest, Task, TaskState, task_service_client::TaskServiceClient};
 use serde_json::json;
 
-use crate::{amount, connection::Connection, error::Error, run::Session, terminal::Table, words};
+use crate::{
+    amount, connection::Connection, error::Error, run::Session, status::REFRESH, terminal::Table,
+    words,
+};
 
 /// Flags of `kumo tasks`.
 #[derive(Debug, Args)]
@@ -12,6 +15,7 @@ use crate::{amount, connection::Connection, error::Error, run::Session, terminal
 Examples:
   kumo tasks --failed                 what failed and why; `kumo retry` tries again
   kumo tasks --parked                 what waits for a machine that holds the picture
+  kumo tasks --leased --watch         what runs now, until Ctrl-C
   kumo tasks --failed --json | jq -r .reason | sort | uniq -c
 
 JSON keys of each line: name, work (tag, embed, ingest), state (queued, leased, parked, failed),
@@ -42,6 +46,10 @@ pub(crate) struct Flags {
     /// Show the page after the one that gave this token.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     page_token: Option<String>,
+
+    /// Show it again every two seconds.
+    #[arg(long, conflicts_with = "page_token")]
+    watch: bool,
 }
 
 impl Flags {
@@ -59,6 +67,18 @@ impl Flags {
 
 pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
     let connection = session.connect()?;
+    if !flags.watch {
+        return list(flags, &connection, session).await;
+    }
+    loop {
+        session.terminal.clear()?;
+        list(flags, &connection, session).await?;
+        session.terminal.finish()?;
+        tokio::time::sleep(REFRESH).await;
+    }
+}
+
+async fn list(flags: &Flags, connection: &Connection, session: &Session) -> Result<(), Error> {
     let mut page_token = flags.page_token.clone().unwrap_or_default();
     let mut left = flags.limit;
     let mut table = Table::new([
@@ -67,7 +87,7 @@ pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
     let mut shown = 0;
     while left > 0 {
         let page_size = left.min(1000);
-        let (tasks, next) = page(&connection, flags.state(), page_size, page_token).await?;
+        let (tasks, next) = page(connection, flags.state(), page_size, page_token).await?;
         page_token = next;
         for task in &tasks {
             if session.terminal.json() {

@@ -3,6 +3,7 @@
 
 mod escape;
 mod table;
+mod tally;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 pub(crate) use escape::escape;
 pub(crate) use table::Table;
+pub(crate) use tally::Tally;
 
 use crate::error::Error;
 
@@ -48,6 +50,15 @@ impl Terminal {
         out.write_all(text.as_bytes())
             .and_then(|()| out.write_all(b"\n"))
             .map_err(Error::Output)
+    }
+
+    /// Clears the terminal for what is shown again and again; nothing if it is none.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        if self.json || !io::stdout().is_terminal() {
+            return Ok(());
+        }
+        // Cursor to the first cell, and clear what is below.
+        self.line("\u{1b}[H\u{1b}[J")
     }
 
     /// A table on stdout; nothing if it has no rows.

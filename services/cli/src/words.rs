@@ -16,6 +16,37 @@ pub(crate) fn rating(rating: Rating) -> &'static str {
     }
 }
 
+/// The rating that a word or its first letter names.
+pub(crate) fn rating_named(word: &str) -> Option<Rating> {
+    match word {
+        "g" | "general" => Some(Rating::General),
+        "s" | "sensitive" => Some(Rating::Sensitive),
+        "q" | "questionable" => Some(Rating::Questionable),
+        "e" | "explicit" => Some(Rating::Explicit),
+        _ => None,
+    }
+}
+
+/// A tag as it is typed, `artist:foo` or `foo`, without white space: its category, if it names one,
+/// and its name. A colon behind any other word is part of the name.
+pub(crate) fn categorised(tag: &str) -> (TagCategory, &str) {
+    let category = |prefix: &str| match prefix {
+        "general" => Some(TagCategory::General),
+        "character" | "char" => Some(TagCategory::Character),
+        "copyright" | "copy" => Some(TagCategory::Copyright),
+        "artist" | "art" => Some(TagCategory::Artist),
+        "species" => Some(TagCategory::Species),
+        "meta" => Some(TagCategory::Meta),
+        _ => None,
+    };
+    let split = tag.split_once(':').filter(|(_, name)| !name.is_empty());
+    let known = split.and_then(|(prefix, name)| {
+        let category = category(&prefix.to_ascii_lowercase())?;
+        Some((category, name))
+    });
+    known.unwrap_or((TagCategory::Unspecified, tag))
+}
+
 /// `general`, `character`…
 pub(crate) fn category(category: TagCategory) -> &'static str {
     match category {

@@ -1,6 +1,6 @@
 //! What to do next about what is wrong.
 
-use proto::store::v1::{RootState, TaskState};
+use proto::store::v1::{ModelKind, RootState, TaskState};
 
 use super::Overview;
 use crate::{amount, words};
@@ -55,21 +55,25 @@ fn nodes(overview: &Overview, advice: &mut Vec<String>) {
         }
     }
     advice.dedup();
-    let waiting = overview.stats.tasks_queued > 0;
-    let working = nodes
-        .iter()
-        .any(|node| node.online && node.role != "watcher");
-    if waiting && !working {
-        advice.push(
-            "tasks wait and no tagger is online; `kumo up` starts one, its log is DATA/logs/tagger.log"
-                .to_owned(),
-        );
+    for (kind, role) in [(ModelKind::Tag, "tagger"), (ModelKind::Embed, "embedder")] {
+        let mut demand = overview.demand.iter();
+        let waits = demand.any(|demand| demand.kind() == kind && demand.leasable > 0);
+        let works = nodes.iter().any(|node| node.online && node.role == role);
+        if waits && !works {
+            advice.push(format!(
+                "tasks wait and no {role} is online; `kumo up` starts one, its log is \
+                 DATA/logs/{role}.log"
+            ));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::store::v1::{GetStatsResponse, Model, Node, Root};
+    use proto::{
+        similarity::v1::GetIndexResponse,
+        store::v1::{Demand, GetStatsResponse, Model, Node, Root},
+    };
 
     use super::*;
 
@@ -85,6 +89,8 @@ mod tests {
         Overview {
             address: "http://127.0.0.1:7801".to_owned(),
             stats: GetStatsResponse::default(),
+            index: Ok(GetIndexResponse::default()),
+            demand: Vec::new(),
             roots: vec![root],
             models: vec![model],
             nodes: Vec::new(),
@@ -101,7 +107,13 @@ mod tests {
     fn each_trouble_names_the_command_that_helps() {
         let mut overview = healthy();
         overview.stats.tasks_failed = 2;
-        overview.stats.tasks_queued = 5;
+        for kind in [ModelKind::Tag, ModelKind::Embed] {
+            overview.demand.push(Demand {
+                kind: kind.into(),
+                leasable: 5,
+                ..Demand::default()
+            });
+        }
         overview.stats.tasks_parked = 1;
         overview.roots[0].state = RootState::Offline.into();
         overview.nodes.push(Node {
@@ -117,6 +129,7 @@ mod tests {
             "kumo tasks --parked",
             "mount its disk",
             "kumo resume --node den",
+            "no embedder is online",
         ] {
             assert!(text.contains(command), "{command}: {text}");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::store::v1::Node;
+use proto::store::v1::Demand;
 use serde_json::{Value, json};
 
 use super::Overview;
@@ -10,7 +10,7 @@ use crate::{
     amount,
     connection::Found,
     error::Error,
-    models, roots,
+    models, nodes, roots,
     run::Session,
     terminal::{Table, escape},
     words,
@@ -42,10 +42,18 @@ pub(super) fn print(overview: &Overview, session: &Session) -> Result<(), Error>
         amount::count(stats.locations_missing),
         amount::count(stats.ingest_failures),
     ))?;
+    terminal.line(&escape(&format!("similar  {}", similar(overview))))?;
+    if stats.posts_trashed + stats.rejected > 0 {
+        terminal.line(&format!(
+            "trash    {} (`kumo search status:trash`), {} purged and rejected (`kumo rejected`)",
+            amount::of(stats.posts_trashed, "post"),
+            amount::count(stats.rejected),
+        ))?;
+    }
     let tables = [
         roots::table(&overview.roots),
         models::table(&overview.models),
-        nodes(&overview.nodes),
+        nodes::table(&overview.nodes),
         processes(&overview.processes),
     ];
     for table in tables.iter().filter(|table| !table.is_empty()) {
@@ -63,36 +71,22 @@ pub(super) fn print(overview: &Overview, session: &Session) -> Result<(), Error>
     Ok(())
 }
 
-fn nodes(nodes: &[Node]) -> Table {
-    let mut table = Table::new(["node", "state", ">leased", "device", "proof", "doing"]);
-    for node in nodes {
-        let state = match (node.online, node.stopped_reason.as_str()) {
-            (false, _) => "offline".to_owned(),
-            (true, "") => "online".to_owned(),
-            (true, reason) => format!("stopped: {reason}"),
-        };
-        table.row([
-            node.name.clone(),
-            state,
-            node.leased.to_string(),
-            words::device(node.device_class()).to_owned(),
-            node.device_proof.clone(),
-            doing(node),
-        ]);
-    }
-    table
-}
-
-fn doing(node: &Node) -> String {
-    match &node.progress {
-        None => node.models.join(" "),
-        Some(progress) if progress.scanning => format!(
-            "scanning: {} seen, {} pending",
-            amount::count(progress.scanned),
-            amount::count(progress.pending)
-        ),
-        Some(progress) => format!("{} pending", amount::count(progress.pending)),
-    }
+/// How look-alike search is, in a line.
+fn similar(overview: &Overview) -> String {
+    let index = match &overview.index {
+        Ok(index) => index,
+        Err(error) => return error.to_string(),
+    };
+    let lag = match (index.following, index.lag) {
+        (false, _) => "the store is not followed now".to_owned(),
+        (true, 0) => "up to date".to_owned(),
+        (true, lag) => format!("{} behind", amount::of(lag, "change")),
+    };
+    let model = match index.model.as_str() {
+        "" => "no embedding model".to_owned(),
+        model => format!("{} of {model}", amount::of(index.vectors, "vector")),
+    };
+    format!("{}, {model}; {lag}", amount::of(index.posts, "post"))
 }
 
 fn processes(processes: &[Found]) -> Table {
@@ -130,10 +124,15 @@ pub(super) fn objects(overview: &Overview, advice: &[String]) -> Vec<Value> {
         json!({
             "type": "library",
             "posts": stats.posts,
+            "trashed": stats.posts_trashed,
+            "rejected": stats.rejected,
             "tags": stats.tags,
             "associations": stats.associations,
+            "edits": stats.edits,
+            "source_records": stats.source_records,
             "done": stats.posts_done,
             "predictions": stats.predictions,
+            "embeddings": stats.embeddings,
             "locations_present": stats.locations_present,
             "locations_missing": stats.locations_missing,
             "database_bytes": stats.database_bytes,
@@ -148,7 +147,9 @@ pub(super) fn objects(overview: &Overview, advice: &[String]) -> Vec<Value> {
             "ingest_failures": stats.ingest_failures,
             "backfill_left": stats.backfill_left,
         }),
+        typed("similarity", index(overview)),
     ];
+    objects.extend(overview.demand.iter().map(|d| typed("demand", demand(d))));
     objects.extend(
         overview
             .roots
@@ -161,7 +162,12 @@ pub(super) fn objects(overview: &Overview, advice: &[String]) -> Vec<Value> {
             .iter()
             .map(|m| typed("model", models::as_json(m))),
     );
-    objects.extend(overview.nodes.iter().map(|n| typed("node", node(n))));
+    objects.extend(
+        overview
+            .nodes
+            .iter()
+            .map(|n| typed("node", nodes::as_json(n))),
+    );
     objects.extend(
         overview
             .processes
@@ -181,26 +187,32 @@ fn typed(kind: &str, mut object: Value) -> Value {
     object
 }
 
-fn node(node: &Node) -> Value {
-    let mut object = json!({
-        "name": node.name,
-        "role": node.role,
-        "online": node.online,
-        "stopped_reason": node.stopped_reason,
-        "device": words::device(node.device_class()),
-        "device_proof": node.device_proof,
-        "models": node.models,
-        "leased": node.leased,
-        "address": node.address,
-        "version": node.version,
-        "last_seen": node.last_seen_time.map(|time| time.to_string()),
-    });
-    if let Some(progress) = &node.progress {
-        object["pending"] = progress.pending.into();
-        object["scanning"] = progress.scanning.into();
-        object["scanned"] = progress.scanned.into();
+fn index(overview: &Overview) -> Value {
+    match &overview.index {
+        Err(error) => json!({ "error": error.to_string() }),
+        Ok(index) => json!({
+            "posts": index.posts,
+            "vectors": index.vectors,
+            "model": index.model,
+            "revision": index.revision,
+            "dimensions": index.dimensions,
+            "lag": index.lag,
+            "following": index.following,
+            "snapshot": index.snapshot,
+        }),
     }
-    object
+}
+
+fn demand(demand: &Demand) -> Value {
+    json!({
+        "kind": words::work(demand.kind()),
+        "model": demand.model,
+        "leasable": demand.leasable,
+        "leased": demand.leased,
+        "parked": demand.parked,
+        "interactive": demand.interactive,
+        "backfill_left": demand.backfill_left,
+    })
 }
 
 fn process(found: &Found) -> Value {

@@ -10,12 +10,14 @@ use std::{
 
 use proto::{
     node::v1::{GetProcessRequest, GetProcessResponse, Memory, MemoryPart, Notice},
+    similarity::v1::{GetIndexRequest, GetIndexResponse},
     store::v1::{
-        GetPostRequest, GetPostResponse, GetStatsRequest, GetStatsResponse, ListModelsRequest,
-        ListModelsResponse, ListNodesRequest, ListNodesResponse, ListRootsRequest,
-        ListRootsResponse, ListTasksRequest, ListTasksResponse, Location, Node, Post, PostTag,
-        Rating, RequestCapacityRequest, RequestCapacityResponse, Root, RootState, ScoredTag,
-        SearchPostsRequest, SearchPostsResponse, TagCategory, Task, TaskState,
+        Demand, Edits, GetPostRequest, GetPostResponse, GetStatsRequest, GetStatsResponse,
+        ListModelsRequest, ListModelsResponse, ListNodesRequest, ListNodesResponse,
+        ListRootsRequest, ListRootsResponse, ListTasksRequest, ListTasksResponse, Location,
+        ModelKind, Node, Post, PostTag, Rating, RequestCapacityRequest, RequestCapacityResponse,
+        Root, RootState, ScoredTag, SearchPostsRequest, SearchPostsResponse, SourceRecord,
+        TagCategory, TagEdit, Task, TaskState, WatchDemandRequest, WatchDemandResponse,
     },
     tagger::v1::{TagImageRequest, TagImageResponse},
 };
@@ -161,6 +163,67 @@ fn a_post_is_found_by_its_file_wherever_that_lies() {
 }
 
 #[test]
+fn a_post_shows_what_people_and_boorus_say_and_that_it_is_in_the_trash() {
+    let edited = |_: GetPostRequest| {
+        let edit = |name: &str, removed| TagEdit {
+            name: name.to_owned(),
+            removed,
+            editor: "ann".to_owned(),
+            time: None,
+        };
+        let edits = Edits {
+            tags: vec![edit("cloud", false), edit("sky", true)],
+            rating: Rating::Explicit.into(),
+            rating_editor: "bob".to_owned(),
+            rating_time: None,
+        };
+        let record = SourceRecord {
+            source: "danbooru".to_owned(),
+            external_id: "77".to_owned(),
+            ..SourceRecord::default()
+        };
+        let post = Post {
+            trash_time: Some(prost_types::Timestamp::default()),
+            edits: Some(edits),
+            source_records: vec![record],
+            embedding_models: vec!["models/2".to_owned()],
+            ..post(7)
+        };
+        Ok(GetPostResponse { post: Some(post) })
+    };
+    let store = Fake::default()
+        .on("/kumo.store.v1.PostService/GetPost", edited)
+        .serve();
+    let said = ask(store, &["post", "7"]);
+    for text in [
+        "+cloud (ann) -sky (ann) rating:explicit (bob)",
+        "danbooru 77",
+        "models/2",
+        "kumo restore",
+    ] {
+        assert!(said.out.contains(text), "{text}: {}", said.out);
+    }
+    let object = &ask(store, &["post", "7", "--json"]).objects()[0];
+    assert_eq!(object["edits"]["tags"][1]["removed"], true);
+    assert_eq!(object["source_records"][0]["external_id"], "77");
+    assert_eq!(object["trashed"], "1970-01-01T00:00:00Z");
+}
+
+#[test]
+fn nodes_are_listed_with_the_proof_of_their_device() {
+    let store = cluster().serve();
+    let said = ask(store, &["nodes"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("nodes/gpu") && said.out.contains("offline"));
+    assert!(said.out.contains("CUDA provider ran 112 of 112 nodes"));
+    let object = &ask(store, &["nodes", "--json"]).objects()[0];
+    assert_eq!(
+        (&object["role"], &object["online"]),
+        (&"tagger".into(), &false.into())
+    );
+}
+
+#[test]
 fn what_failed_is_listed_with_its_reason() {
     let list = |request: ListTasksRequest| {
         assert_eq!(request.state(), TaskState::Failed);
@@ -193,7 +256,13 @@ fn cluster() -> Fake {
         posts: 1234,
         tasks_failed: 2,
         tasks_queued: 5,
+        posts_trashed: 3,
         ..GetStatsResponse::default()
+    };
+    let demand = Demand {
+        kind: ModelKind::Tag.into(),
+        leasable: 5,
+        ..Demand::default()
     };
     let root = Root {
         name: "roots/1".to_owned(),
@@ -225,6 +294,27 @@ fn cluster() -> Fake {
         .on(
             "/kumo.store.v1.AdminService/GetStats",
             move |_: GetStatsRequest| Ok(stats),
+        )
+        .on(
+            "/kumo.store.v1.CapacityService/WatchDemand",
+            move |_: WatchDemandRequest| {
+                Ok(WatchDemandResponse {
+                    demands: vec![demand.clone()],
+                })
+            },
+        )
+        .on(
+            "/kumo.similarity.v1.SimilarityService/GetIndex",
+            |_: GetIndexRequest| {
+                Ok(GetIndexResponse {
+                    posts: 1200,
+                    vectors: 900,
+                    model: "models/2".to_owned(),
+                    lag: 34,
+                    following: true,
+                    ..GetIndexResponse::default()
+                })
+            },
         )
         .on(
             "/kumo.store.v1.LocationService/ListRoots",
@@ -267,6 +357,8 @@ fn status_shows_what_is_wrong_and_what_to_type() {
         "CUDA provider ran",
         "disk: full",
         "LANDLOCK_MISSING",
+        "1,200 posts, 900 vectors of models/2; 34 changes behind",
+        "3 posts (`kumo search status:trash`)",
     ] {
         assert!(said.out.contains(text), "{text}: {}", said.out);
     }
@@ -275,6 +367,8 @@ fn status_shows_what_is_wrong_and_what_to_type() {
     let objects = ask(store, &["status", "--json"]).objects();
     let of = |kind: &str| objects.iter().find(|object| object["type"] == kind);
     assert_eq!(of("library").map(|o| &o["posts"]), Some(&1234.into()));
+    assert_eq!(of("similarity").map(|o| &o["lag"]), Some(&34.into()));
+    assert_eq!(of("demand").map(|o| &o["leasable"]), Some(&5.into()));
     assert_eq!(of("root").map(|o| &o["state"]), Some(&"offline".into()));
     assert_eq!(of("process").map(|o| &o["pid"]), Some(&4242.into()));
     assert!(of("advice").is_some());

@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    io::Write,
     net::SocketAddr,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::Arc,
 };
 
@@ -193,13 +194,25 @@ impl Said {
     }
 }
 
-/// Runs `kumo` against a store.
+/// Runs `kumo` against a cluster whose services are all at one address.
 pub(crate) fn ask(store: SocketAddr, arguments: &[&str]) -> Said {
+    tell(store, arguments, "")
+}
+
+/// The same with something to read on stdin.
+pub(crate) fn tell(store: SocketAddr, arguments: &[&str], input: &str) -> Said {
     let data = data();
     let mut command = kumo(data.path());
-    command
-        .args(arguments)
-        .arg("--store")
-        .arg(store.to_string());
-    command.output().expect("runs").into()
+    for flag in ["--store", "--similarity"] {
+        command.arg(flag).arg(store.to_string());
+    }
+    command.args(arguments);
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    let mut stdin = child.stdin.take().expect("is piped");
+    // A command that reads nothing may have ended.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("runs").into()
 }

@@ -1,6 +1,9 @@
 //! The real `kumo` program against a small store that answers what each story wants.
 
 mod ask;
+mod facts;
 mod fake;
+mod follow;
 mod refusals;
+mod similar;
 mod up;

@@ -1,0 +1,130 @@
+//! Which posts a command is about: named one by one, read from stdin, or found by a query.
+
+use std::{
+    io::{BufRead, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use proto::store::v1::{MatchQueryRequest, match_service_client::MatchServiceClient};
+use tokio_stream::StreamExt;
+
+use crate::{connection::Connection, error::Error, subject::Subject};
+
+/// Most posts that one call of the store changes.
+pub(crate) const BATCH: usize = 500;
+/// Longest line of stdin: a path.
+const LONGEST_LINE: u64 = 16 << 10;
+
+/// Posts that a person chose.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Posts by number, SHA-256, MD5 or file; `-` reads them from stdin, one a line.
+    #[arg(value_name = "POST", required_unless_present = "query")]
+    posts: Vec<PathBuf>,
+
+    /// All posts that this search finds, instead of named ones.
+    #[arg(
+        long,
+        value_name = "QUERY",
+        allow_hyphen_values = true,
+        conflicts_with = "posts"
+    )]
+    query: Option<String>,
+}
+
+impl Selection {
+    /// The numbers of the posts, each once, in the order they were named; 4 bytes a post.
+    /// `trashed`: a query looks into the trash.
+    pub(crate) async fn numbers(
+        &self,
+        connection: &Connection,
+        trashed: bool,
+    ) -> Result<Vec<u32>, Error> {
+        if let Some(query) = &self.query {
+            return found(connection, &in_trash(query.trim(), trashed)).await;
+        }
+        named(connection, &self.posts).await
+    }
+}
+
+/// A query that finds only what is in the trash.
+fn in_trash(query: &str, trashed: bool) -> String {
+    match (trashed, query) {
+        (false, query) => query.to_owned(),
+        (true, "") => "status:trash".to_owned(),
+        (true, query) => format!("status:trash ({query})"),
+    }
+}
+
+/// The numbers of all posts that a query finds, ascending.
+pub(crate) async fn found(connection: &Connection, query: &str) -> Result<Vec<u32>, Error> {
+    let mut client = MatchServiceClient::new(connection.store());
+    let request = MatchQueryRequest {
+        query: query.to_owned(),
+    };
+    let mut pages = connection.ask(client.match_query(request)).await?;
+    let mut numbers = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|status| connection.refusal(&status))?;
+        numbers.extend(page.ids);
+    }
+    Ok(numbers)
+}
+
+/// The numbers of posts that were named, each once, in that order.
+pub(crate) async fn named(connection: &Connection, posts: &[PathBuf]) -> Result<Vec<u32>, Error> {
+    let mut numbers = Vec::new();
+    for typed in posts {
+        if typed.as_os_str() == "-" {
+            // Numbers are read to the end before anything is done, and nobody else is served.
+            let mut lines = std::io::stdin().lock();
+            while let Some(line) = line(&mut lines)? {
+                let subject = Subject::new(Path::new(&line));
+                numbers.push(subject.number(connection).await?);
+            }
+        } else {
+            numbers.push(Subject::new(typed).number(connection).await?);
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    numbers.retain(|number| seen.insert(*number));
+    Ok(numbers)
+}
+
+/// The next line that is not blank.
+fn line(lines: &mut impl BufRead) -> Result<Option<String>, Error> {
+    loop {
+        let mut line = String::new();
+        let length = lines.by_ref().take(LONGEST_LINE).read_line(&mut line);
+        let length = length.map_err(Error::file("read", "stdin"))?;
+        if length == 0 {
+            return Ok(None);
+        }
+        if !line.trim().is_empty() {
+            return Ok(Some(line.trim().to_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_one_by_one_and_blank_ones_mean_nothing() {
+        let mut lines = "posts/1\n\n  7 \nlast".as_bytes();
+        let mut next = || line(&mut lines).expect("reads");
+        assert_eq!(next().as_deref(), Some("posts/1"));
+        assert_eq!(next().as_deref(), Some("7"));
+        assert_eq!(next().as_deref(), Some("last"));
+        assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn a_query_about_the_trash_stays_one_alternative() {
+        assert_eq!(in_trash("a or b", true), "status:trash (a or b)");
+        assert_eq!(in_trash("", true), "status:trash");
+        assert_eq!(in_trash("a or b", false), "a or b");
+    }
+}
