@@ -74,7 +74,7 @@ impl EmbedResult {
 /// A number that no model has.
 const NO_MODEL: ModelId = 0;
 
-const LOOK: &str = "SELECT p.id, p.perceptual_hash, 65535, p.colours, coalesce(e.vector, x'') \
+const LOOK: &str = "SELECT p.id, p.perceptual_hash, p.detail, p.colours, coalesce(e.vector, x'') \
      FROM post p LEFT JOIN embedding e ON e.key = (?1 << 32) + p.id";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Look> {

@@ -20,8 +20,8 @@ use crate::{Error, engine::Engine};
 
 /// Most names in one BatchGetEmbeddings.
 const MAX_NAMES: usize = 500;
-/// Rows read at once, before the clock is looked at again.
-const ROWS: u32 = 100;
+/// Most rows read at once, before the clock is looked at again.
+const ROWS: usize = 100;
 /// A page of the stream is sent when it has this many bytes of vectors.
 const PAGE: usize = 512 << 10;
 /// Reading holds the thread for about this long at once.
@@ -141,22 +141,24 @@ impl Reader {
         let mut embeddings = Vec::new();
         let mut bytes = 0;
         let id = self.model.as_ref().map(|model| model.id);
+        let dimensions = self.model.as_ref().map_or(0, |model| model.dimensions);
+        let row = dimensions as usize * 2 + BESIDES;
         while bytes < PAGE && !self.over {
-            let after = self.after;
+            let (after, rows) = (self.after, (PAGE - bytes).div_ceil(row));
             let read = self
                 .engine
-                .read(move |store, _| slice(store, id, after, PAGE - bytes));
+                .read(move |store, _| slice(store, id, after, rows));
             let slice = read.await?;
             self.after = slice.last;
             self.over = slice.over;
-            bytes += slice.bytes;
+            bytes += slice.looks.len() * row;
             embeddings.extend(slice.looks.into_iter().map(message));
         }
         Ok(StreamEmbeddingsResponse {
             embeddings,
             cursor: Some(feed::cursor_message(self.cursor)),
             model: model::optional_name(id),
-            dimensions: self.model.as_ref().map_or(0, |model| model.dimensions),
+            dimensions,
         })
     }
 }
@@ -164,38 +166,33 @@ impl Reader {
 /// A part of a page.
 struct Slice {
     looks: Vec<Look>,
-    bytes: usize,
     /// Last post looked at.
     last: PostId,
     /// Whether there is none after it.
     over: bool,
 }
 
-/// Posts outside the trash after `after`: as many as can be read in a few milliseconds and `room`
-/// bytes, give or take [`ROWS`].
+/// Posts outside the trash after `after`: as many as can be read in a few milliseconds, at most
+/// `rows`.
 fn slice(
     store: &Store,
     model: Option<ModelId>,
     after: PostId,
-    room: usize,
+    rows: usize,
 ) -> Result<Slice, Error> {
     let started = Instant::now();
     let mut slice = Slice {
-        looks: Vec::new(),
-        bytes: 0,
+        looks: Vec::with_capacity(rows),
         last: after,
         over: false,
     };
-    while !slice.over && slice.bytes < room && started.elapsed() < HELD {
-        let looks = store.looks(model, slice.last, ROWS)?;
-        slice.over = looks.len() < ROWS as usize;
-        for look in looks {
-            slice.last = look.post;
-            if store.index().is_live(look.post) {
-                slice.bytes += look.vector.len() + BESIDES;
-                slice.looks.push(look);
-            }
-        }
+    while !slice.over && slice.looks.len() < rows && started.elapsed() < HELD {
+        let limit = ROWS.min(rows - slice.looks.len());
+        let looks = store.looks(model, slice.last, limit as u32)?;
+        slice.over = looks.len() < limit;
+        slice.last = looks.last().map_or(slice.last, |look| look.post);
+        let live = |look: &Look| store.index().is_live(look.post);
+        slice.looks.extend(looks.into_iter().filter(live));
     }
     Ok(slice)
 }

@@ -43,7 +43,7 @@ impl MatchService for Door {
         &self,
         request: Request<MatchQueryRequest>,
     ) -> Result<Response<Self::MatchQueryStream>, Status> {
-        let query: Query = request.into_inner().query.parse().map_err(refuse)?;
+        let query = Query::of_ranked(&request.into_inner().query).map_err(refuse)?;
         let read = self.engine.read(move |store, _| find(store, &query));
         let pages = Pages {
             found: read.await.map_err(refuse)?,
@@ -144,7 +144,7 @@ impl Asked {
             also: request.also,
             query: match request.query.as_str() {
                 "" => None,
-                text => Some(text.parse()?),
+                text => Some(Query::of_ranked(text)?),
             },
         })
     }

@@ -18,10 +18,12 @@ use proto::store::v1::{
     NewLocation, NewPost, RegisterModelRequest, RegisterNodeRequest, RegisterPostsRequest,
     RegisterWatcherRequest, RootState, Sample, TagCategory, TagResult, TaskResult, WatchedRoot,
     admin_service_client::AdminServiceClient, capacity_service_client::CapacityServiceClient,
+    edit_service_client::EditServiceClient, embedding_service_client::EmbeddingServiceClient,
     feed_service_client::FeedServiceClient, location_service_client::LocationServiceClient,
-    model_service_client::ModelServiceClient, node_service_client::NodeServiceClient,
-    post_service_client::PostServiceClient, tag_service_client::TagServiceClient, task_result,
-    task_service_client::TaskServiceClient,
+    match_service_client::MatchServiceClient, model_service_client::ModelServiceClient,
+    node_service_client::NodeServiceClient, post_service_client::PostServiceClient,
+    source_record_service_client::SourceRecordServiceClient, tag_service_client::TagServiceClient,
+    task_result, task_service_client::TaskServiceClient, trash_service_client::TrashServiceClient,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -82,11 +84,16 @@ impl Running {
 pub(crate) struct Clients {
     pub(crate) posts: PostServiceClient<Channel>,
     pub(crate) tags: TagServiceClient<Channel>,
+    pub(crate) edits: EditServiceClient<Channel>,
+    pub(crate) records: SourceRecordServiceClient<Channel>,
+    pub(crate) trash: TrashServiceClient<Channel>,
     pub(crate) locations: LocationServiceClient<Channel>,
     pub(crate) tasks: TaskServiceClient<Channel>,
     pub(crate) models: ModelServiceClient<Channel>,
     pub(crate) nodes: NodeServiceClient<Channel>,
     pub(crate) feed: FeedServiceClient<Channel>,
+    pub(crate) embeddings: EmbeddingServiceClient<Channel>,
+    pub(crate) matching: MatchServiceClient<Channel>,
     pub(crate) capacity: CapacityServiceClient<Channel>,
     pub(crate) admin: AdminServiceClient<Channel>,
 }
@@ -96,11 +103,16 @@ impl Clients {
         Self {
             posts: PostServiceClient::new(channel.clone()),
             tags: TagServiceClient::new(channel.clone()),
+            edits: EditServiceClient::new(channel.clone()),
+            records: SourceRecordServiceClient::new(channel.clone()),
+            trash: TrashServiceClient::new(channel.clone()),
             locations: LocationServiceClient::new(channel.clone()),
             tasks: TaskServiceClient::new(channel.clone()),
             models: ModelServiceClient::new(channel.clone()),
             nodes: NodeServiceClient::new(channel.clone()),
             feed: FeedServiceClient::new(channel.clone()),
+            embeddings: EmbeddingServiceClient::new(channel.clone()),
+            matching: MatchServiceClient::new(channel.clone()),
             capacity: CapacityServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel.clone()),
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{Matches, Question, TagMatching};
-use crate::index::{Index, PostDelta};
+use crate::index::{Index, PostDelta, Standing};
 use crate::{Category, PostId, TagId};
 
 /// Far enough apart for a few posts to reach into many blocks.
@@ -32,7 +32,11 @@ fn delta(post: PostId, tags: &BTreeSet<TagId>, live: bool) -> PostDelta {
         removed: Vec::new(),
         columns: None,
         rating: None,
-        live,
+        standing: if live {
+            Standing::Live
+        } else {
+            Standing::Trashed
+        },
     }
 }
 
