@@ -7,7 +7,7 @@ DATA       ?=
 UP_FLAGS   ?=
 NAME       ?=
 ARGS       ?=
-PROGRAMS   := kumo-cli kumo-store kumo-watcher kumo-renderer kumo-tagger kumo-embedder
+PROGRAMS   := kumo-cli kumo-store kumo-watcher kumo-renderer kumo-tagger kumo-embedder kumo-similarity
 PACKAGES   := $(addprefix -p ,$(PROGRAMS))
 RELEASE    := target/release
 PROGRAMS_DIR ?= $(RELEASE)
@@ -64,6 +64,9 @@ clients: $(if $(filter $(RELEASE),$(PROGRAMS_DIR)),build) runtime ## Outside cli
 	@python3 -m venv target/clients-venv
 	@target/clients-venv/bin/pip install -q --disable-pip-version-check --require-hashes -r tests/clients/requirements.txt
 	target/clients-venv/bin/python tests/clients/run.py --programs $(PROGRAMS_DIR) $(ARGS)
+
+retrieval: build runtime ## Are changed pictures found again? A table of recall by change and channel: make retrieval [ARGS=--write]
+	@$(CARGO) run --locked --release -q -p kumo-tests --bin retrieval -- $(ARGS)
 
 models: preflight ## Check that the committed models are what their scripts make (needs PyPI)
 	python3 -m venv target/models-venv
