@@ -88,6 +88,11 @@ class Cluster:
             raise Failed(f"kumo-{role} --register-only ended with {node.returncode}")
         end(store)
 
+    @property
+    def roles(self) -> list[str]:
+        """The roles whose programs are built."""
+        return [role for role in ROLES if self.has(role)]
+
     def has(self, role: str) -> bool:
         """Whether the program of a role is built."""
         return (self.programs / f"kumo-{role}").exists()

@@ -2,7 +2,7 @@
 
 import time
 
-from cluster import ROLES, Cluster
+from cluster import Cluster
 from report import expect, expect_equal
 
 STORE = "kumo.store.v1"
@@ -21,7 +21,7 @@ def wrong_tokens_are_refused(cluster: Cluster) -> None:
 
 def refuse_everywhere(cluster: Cluster, headers: list[tuple[str, str]]) -> None:
     """Calls every method so; each must refuse."""
-    for role in ROLES:
+    for role in cluster.roles:
         client = cluster.client(role)
         for path in client.reflection.methods():
             error = client.refused(path, headers=headers, seconds=10)

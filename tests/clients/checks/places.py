@@ -129,5 +129,18 @@ def failures_are_reported(cluster: Cluster) -> None:
     expect_equal(retry, [{"root": root(cluster), "path": path_bytes("broken.png")}])
 
 
+def pictures_go_with_their_tasks(cluster: Cluster) -> None:
+    """A purged post takes along its tasks, which nobody could do: its watcher gave an address without a server."""
+    name = post(cluster, f"posts/sha256:{SHA256}")["name"]
+    listed = cluster.store("TaskService", "ListTasks", {"pageSize": 1000})["tasks"]
+    expect(any(task.get("post") == name for task in listed), "it has no task")
+    for method in ("TrashPosts", "PurgePosts"):
+        cluster.store("TrashService", method, {"names": [name]})
+    cluster.store("TrashService", "AllowRejected", {"sha256s": [SHA256]})
+    listed = cluster.store("TaskService", "ListTasks", {"pageSize": 1000}).get("tasks", [])
+    expect(not any(task.get("post") == name for task in listed), "its tasks are still there")
+    cluster.settle()
+
+
 CHECKS = (a_watcher_joins, a_picture_is_registered, bad_pictures_are_refused, files_go_and_move, places_are_listed,
-          failures_are_reported)
+          failures_are_reported, pictures_go_with_their_tasks)

@@ -7,7 +7,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from calls import Client
-from cluster import ROLES, Cluster
+from cluster import Cluster
 from report import expect, expect_equal
 
 HEALTH = "grpc.health.v1.Health"
@@ -27,14 +27,14 @@ OWN = {
 
 def lists_its_services(cluster: Cluster) -> None:
     """Reflection v1 lists exactly the services that each process serves."""
-    for role in ROLES:
+    for role in cluster.roles:
         names = cluster.client(role).reflection.service_names()
         expect_equal(set(names), OWN[role] | EVERYWHERE, role)
 
 
 def both_versions_agree(cluster: Cluster) -> None:
     """Reflection v1alpha describes the same methods with the same messages as v1."""
-    for role in ROLES:
+    for role in cluster.roles:
         old = Client(cluster.address(role), cluster.token, "v1alpha")
         try:
             new = cluster.client(role)
@@ -60,7 +60,7 @@ def unknown_symbols_are_refused(cluster: Cluster) -> None:
 
 def tells_who_it_is(cluster: Cluster) -> None:
     """GetProcess tells role, process id, readiness and memory that adds up."""
-    for role in ROLES:
+    for role in cluster.roles:
         said = cluster.client(role).get(PROCESS)
         expect_equal(said["role"], role)
         expect_equal(said["pid"], cluster.announcement(role)["pid"], role)
@@ -74,7 +74,7 @@ def tells_who_it_is(cluster: Cluster) -> None:
 
 def health_by_service(cluster: Cluster) -> None:
     """Health is SERVING for the process and for each of its services, and NOT_FOUND for others."""
-    for role in ROLES:
+    for role in cluster.roles:
         client = cluster.client(role)
         for service in ["", *sorted(OWN[role])]:
             answer = client.get(f"{HEALTH}/Check", {"service": service})
@@ -85,7 +85,7 @@ def health_by_service(cluster: Cluster) -> None:
 
 def health_without_token(cluster: Cluster) -> None:
     """The admin port answers health without a token, and nothing else."""
-    for role in ROLES:
+    for role in cluster.roles:
         with grpc.insecure_channel(cluster.announcement(role)["admin_address"]) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             answer = health.Check(health_pb2.HealthCheckRequest(), timeout=10)

@@ -24,6 +24,7 @@ class Everything:
     def run(self) -> None:
         """Starts the cluster, runs the checks of every part, then counts what was called."""
         self._report.section("by reflection: a cluster on a folder of generated pictures")
+        self._report.run("every program is built", self._built)
         if not self._report.run("`kumo up` starts, catalogues, tags and embeds", self._start):
             return
         for part in PARTS:
@@ -36,9 +37,11 @@ class Everything:
             self._report.run(f"every method of the {role} was called and answered",
                              lambda role=role: self._covered(role))
 
-    def _start(self) -> None:
+    def _built(self) -> None:
         missing = [role for role in ROLES if not self._cluster.has(role)]
         expect(not missing, f"not built: {', '.join(missing)}")
+
+    def _start(self) -> None:
         for name in PICTURES:
             self._cluster.place(name)
         self._cluster.up()

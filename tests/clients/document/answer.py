@@ -34,6 +34,9 @@ def from_call(answer: Answer) -> Printed:
 
 def error_value(error: Error) -> dict:
     """An error as a value that can be compared."""
+    if error.code == "DEADLINE_EXCEEDED":
+        # Server and client look at the same clock, and whoever is first words it. This is grpcurl's wording.
+        return {"code": CODES[error.code], "message": "context deadline exceeded"}
     value = {"code": CODES.get(error.code, error.code), "message": error.message}
     if error.details:
         value["details"] = json.loads(json.dumps(error.details))

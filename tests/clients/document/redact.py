@@ -28,6 +28,8 @@ def redact(real, documented, names: dict[str, str], field: str = ""):
     if field in NAMED:
         return NAMED[field]
     if isinstance(real, dict):
+        # The variables of an error come in any order.
+        real = dict(sorted(real.items())) if field == "metadata" else real
         known = documented if isinstance(documented, dict) else {}
         shown = {key: value for key, value in real.items() if ANY not in known or key in known}
         written = {key: redact(value, known.get(key), names, key) for key, value in shown.items()}
@@ -52,7 +54,7 @@ def redact_list(real: list, documented: list, names: dict[str, str]) -> list:
 
 def hide(text: str, names: dict[str, str]) -> str:
     """A text with names in the place of folders and addresses of this run."""
-    for name in ("STORE", "WATCHER", "TAGGER", "EMBEDDER", "SIMILARITY", "LIBRARY", "DATA"):
+    for name in ("STORE", "WATCHER", "TAGGER", "EMBEDDER", "SIMILARITY", "LIBRARY", "DATA", "EPOCH"):
         if names.get(name):
             text = text.replace(names[name], f"${name}")
     return re.sub(r"/tmp/kumo-clients-[^/\"]+", ANY, text)
