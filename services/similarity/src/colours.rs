@@ -17,8 +17,6 @@ const NUMBERS: usize = 3 * ACROSS * DOWN;
 const LENGTH: usize = 28;
 /// The character that says 4×3.
 const SIZE: u32 = (ACROSS - 1 + (DOWN - 1) * 9) as u32;
-/// Rows that lie together in memory.
-const LANES: usize = 32;
 
 /// A mean difference of so many of 255 levels, as between unrelated pictures, scores 0.
 const UNRELATED: u32 = 64;
@@ -30,7 +28,7 @@ const DIGITS: &[u8; 83] =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colours([u8; NUMBERS]);
 
-/// Colours by slot; 32 rows lie together, number by number.
+/// Colours by slot; in a block lies the first number of all rows, then the second, and so on.
 #[derive(Clone, Debug)]
 pub(crate) struct Mosaics {
     column: Column,
@@ -88,7 +86,7 @@ impl Mosaics {
         let (block, at) = place(slot);
         let block = self.column.block_mut(block);
         for (index, value) in colours.0.iter().enumerate() {
-            block[first(at) + index * LANES] = *value;
+            block[index * ROWS + at] = *value;
         }
     }
 
@@ -97,7 +95,7 @@ impl Mosaics {
         let block = self.column.block(block);
         let mut values = [0; NUMBERS];
         for (index, value) in values.iter_mut().enumerate() {
-            *value = block[first(at) + index * LANES];
+            *value = block[index * ROWS + at];
         }
         Colours(values)
     }
@@ -114,11 +112,6 @@ pub(crate) fn score(difference: u32) -> f32 {
     zero.saturating_sub(difference) as f32 / zero as f32
 }
 
-/// Where the first number of a row of a block lies.
-fn first(at: usize) -> usize {
-    (at / LANES) * NUMBERS * LANES + at % LANES
-}
-
 fn differences(block: &[u8], asked: &Colours, out: &mut [u16; ROWS]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
@@ -131,15 +124,11 @@ fn differences(block: &[u8], asked: &Colours, out: &mut [u16; ROWS]) {
 /// Plain code that compilers turn into wide instructions where they may use them.
 #[inline(always)]
 fn portable(block: &[u8], asked: &Colours, out: &mut [u16; ROWS]) {
-    let groups = block.as_chunks::<{ NUMBERS * LANES }>().0;
-    for (group, out) in groups.iter().zip(out.as_chunks_mut::<LANES>().0) {
-        let mut sums = [0_u16; LANES];
-        for (values, asked) in group.as_chunks::<LANES>().0.iter().zip(asked.0) {
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += u16::from(value.abs_diff(asked));
-            }
+    out.fill(0);
+    for (values, asked) in block.as_chunks::<ROWS>().0.iter().zip(asked.0) {
+        for (sum, value) in out.iter_mut().zip(values) {
+            *sum += u16::from(value.abs_diff(asked));
         }
-        *out = sums;
     }
 }
 

@@ -152,15 +152,20 @@ impl Index {
                 near_blank.push(post);
             }
         }
-        let mut order: Vec<u32> = (0..all.len() as u32).collect();
-        order.sort_unstable_by_key(|at| (all[*at as usize], *at));
+        // Sorted by a digest first, because the hashes themselves lie far apart.
+        let digest = |hash: &[u64; WORDS]| hash.iter().fold(0, |sum, word| sum ^ word);
+        let mut order: Vec<(u64, u32)> = all.iter().map(digest).zip(0..).collect();
+        order.sort_unstable_by(|(a, left), (b, right)| {
+            let exact = || all[*left as usize].cmp(&all[*right as usize]);
+            a.cmp(b).then_with(exact).then(left.cmp(right))
+        });
         let mut sheet = Sheet {
             of: vec![0; posts.len()],
             posts,
             hashes: Vec::new(),
             shared: Vec::new(),
         };
-        for at in order {
+        for (_, at) in order {
             let hash = all[at as usize];
             if sheet.hashes.last() == Some(&hash) {
                 sheet
@@ -268,21 +273,20 @@ fn close(sheet: &Sheet, radius: u32, stop: &dyn Fn() -> bool) -> Option<Vec<bool
     let plan = Plan::new(radius, sheet.hashes.len());
     for chunk in 0..plan.count() {
         let table = plan.table(chunk, &sheet.hashes);
-        for at in 0..sheet.hashes.len() {
-            if at % STEPS == 0 && stop() {
+        for (step, (key, at)) in table.iter().enumerate() {
+            if step % STEPS == 0 && stop() {
                 return None;
             }
             // One that has a neighbour already need not look: whoever has none yet finds it.
-            if near[at] {
+            if near[at as usize] {
                 continue;
             }
-            let hash = &sheet.hashes[at];
-            let found = table.find(hash, |other| {
-                other as usize != at
-                    && hashes::distance(hash, &sheet.hashes[other as usize]) <= radius
+            let hash = &sheet.hashes[at as usize];
+            let found = table.find(key, |other| {
+                other != at && hashes::distance(hash, &sheet.hashes[other as usize]) <= radius
             });
             if let Some(other) = found {
-                near[at] = true;
+                near[at as usize] = true;
                 near[other as usize] = true;
             }
         }

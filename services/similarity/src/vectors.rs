@@ -6,7 +6,7 @@ mod dot;
 use half::f16;
 
 pub(crate) use centre::Centre;
-use dot::dot;
+use dot::{dot, prefetch};
 
 use crate::{column::Column, index::Refused, words::Words};
 
@@ -107,6 +107,11 @@ impl Vectors {
     /// Cosine of a slot's vector and a query of length 1.
     pub(crate) fn cosine(&self, slot: u32, query: &[f32]) -> f32 {
         dot(self.halves.row(slot), query)
+    }
+
+    /// Asks for the vector of a slot before it is needed.
+    pub(crate) fn prefetch(&self, slot: u32) {
+        prefetch(self.halves.row(slot));
     }
 
     /// Whether there are so many vectors that the centre should be taken, or taken again.

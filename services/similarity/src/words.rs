@@ -1,12 +1,11 @@
 //! Rows of bits, and how many of them differ: the scan under binary codes and perceptual hashes.
 //!
-//! Eight rows lie together, first word 0 of each, then word 1, and so on: one wide register holds a
-//! word of eight rows, sums need no folding, and the memory is read from front to back.
+//! Within a block lie word 0 of all rows, then word 1, and so on: what is scanned is read from front
+//! to back, neighbouring rows are summed at once by wide instructions, and who needs only the first
+//! word reads nothing else.
 
 use crate::column::{Column, ROWS, place};
 
-/// Rows that lie together.
-const LANES: usize = 8;
 const WORD: usize = size_of::<u64>();
 
 /// Bit rows of a number of 64-bit words.
@@ -34,19 +33,17 @@ impl Words {
 
     pub(crate) fn set(&mut self, slot: u32, row: &[u64]) {
         let (block, at) = place(slot);
-        let first = self.first(at);
         let block = self.column.block_mut(block);
         for (index, word) in row.iter().take(self.words).enumerate() {
-            let start = first + index * LANES * WORD;
+            let start = (index * ROWS + at) * WORD;
             block[start..start + WORD].copy_from_slice(&word.to_le_bytes());
         }
     }
 
     pub(crate) fn get(&self, slot: u32) -> impl Iterator<Item = u64> {
         let (block, at) = place(slot);
-        let first = self.first(at);
         let block = self.column.block(block);
-        (0..self.words).map(move |index| word(&block[first + index * LANES * WORD..]))
+        (0..self.words).map(move |index| word(&block[(index * ROWS + at) * WORD..]))
     }
 
     /// Bits in which a row differs from a query of as many words.
@@ -62,21 +59,9 @@ impl Words {
         distances(self.column.block(block), query, out);
     }
 
-    /// Bits in which only the first words of a block's rows differ from a query's.
+    /// The same of the first words alone.
     pub(crate) fn first_distances(&self, block: usize, query: u64, out: &mut [u16; ROWS]) {
-        let group = self.words * LANES * WORD;
-        let groups = self.column.block(block).chunks_exact(group);
-        for (group, out) in groups.zip(out.as_chunks_mut::<LANES>().0) {
-            let words = group.as_chunks::<WORD>().0;
-            for (out, bytes) in out.iter_mut().zip(words) {
-                *out = (u64::from_le_bytes(*bytes) ^ query).count_ones() as u16;
-            }
-        }
-    }
-
-    /// Where the first word of a row of a block lies.
-    fn first(&self, at: usize) -> usize {
-        (at / LANES) * self.words * LANES * WORD + (at % LANES) * WORD
+        distances(self.column.block(block), &[query], out);
     }
 }
 
@@ -84,14 +69,19 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b))
 }
 
+/// A query of fewer words is compared with the first ones of the rows.
 fn distances(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vpopcntdq")
+        {
             // SAFETY: this processor was just seen to have what the function is compiled for.
             return unsafe { wide::distances_512(block, query, out) };
         }
-        if is_x86_feature_detected!("avx2") {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
             // SAFETY: as above.
             return unsafe { wide::distances_256(block, query, out) };
         }
@@ -102,20 +92,15 @@ fn distances(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
 /// Plain code that compilers turn into wide instructions where they may use them.
 #[inline(always)]
 fn portable(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
-    let group = query.len() * LANES * WORD;
-    if group == 0 {
-        return out.fill(0);
-    }
-    let groups = block.chunks_exact(group);
-    for (group, out) in groups.zip(out.as_chunks_mut::<LANES>().0) {
-        let mut sums = [0_u64; LANES];
-        for (words, asked) in group.as_chunks::<{ LANES * WORD }>().0.iter().zip(query) {
-            for (sum, bytes) in sums.iter_mut().zip(words.as_chunks::<WORD>().0) {
-                *sum += u64::from((u64::from_le_bytes(*bytes) ^ asked).count_ones());
-            }
+    let mut sums = [0_u64; ROWS];
+    for (words, asked) in block.as_chunks::<{ ROWS * WORD }>().0.iter().zip(query) {
+        for (sum, bytes) in sums.iter_mut().zip(words.as_chunks::<WORD>().0) {
+            *sum += u64::from((u64::from_le_bytes(*bytes) ^ asked).count_ones());
         }
-        // At most 64 bits a word and 1,024 words: it fits.
-        *out = sums.map(|sum| sum as u16);
+    }
+    for (out, sum) in out.iter_mut().zip(sums) {
+        // At most 64 bits a word and 256 words: it fits.
+        *out = sum as u16;
     }
 }
 
@@ -171,10 +156,13 @@ mod tests {
                 let (mut out, mut plain) = ([0; ROWS], [0; ROWS]);
                 rows.distances(block, &query, &mut out);
                 portable(rows.column().block(block), &query, &mut plain);
+                let mut first = [0; ROWS];
+                rows.first_distances(block, query[0], &mut first);
                 prop_assert_eq!(out, plain);
                 for (at, distance) in out.iter().enumerate() {
                     let slot = block * ROWS + at;
                     prop_assert_eq!(u32::from(*distance), naive(&model[slot]));
+                    prop_assert_eq!(u32::from(first[at]), naive(&model[slot][..1]));
                     prop_assert_eq!(rows.distance(slot as u32, &query), u32::from(*distance));
                 }
             }

@@ -11,6 +11,9 @@ use crate::hashes::WORDS;
 /// Chunks are at most so wide.
 const WIDEST: u32 = 32;
 
+/// Bits of the number of a key's bit in a filter: 2 MiB, which stays in a processor's cache.
+const FILTER: u32 = 24;
+
 /// How to cut hashes for a radius.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
@@ -25,9 +28,12 @@ pub(super) struct Plan {
 pub(super) struct Table {
     plan: Plan,
     chunk: u32,
-    /// Where each bucket begins in `order`, and the end.
+    /// Where each bucket begins in `entries`, and the end.
     starts: Vec<u32>,
-    order: Vec<u32>,
+    /// Chunk and place of each hash: few whose chunk is another are ever fetched.
+    entries: Vec<(u32, u32)>,
+    /// A bit for each key that there may be; empty if chunks must be the same.
+    present: Vec<u64>,
 }
 
 /// Tables of all chunks.
@@ -57,7 +63,7 @@ impl Plan {
         self.count
     }
 
-    /// All tables: 4 bytes a hash and chunk, and as much for the buckets.
+    /// All tables: 8 bytes a hash and chunk, and 4 to 8 for the buckets.
     pub(super) fn tables(&self, hashes: &[[u64; WORDS]]) -> Chunks {
         let tables = (0..self.count).map(|chunk| self.table(chunk, hashes));
         Chunks {
@@ -67,29 +73,33 @@ impl Plan {
 
     /// The table of one chunk, by counting sort.
     pub(super) fn table(&self, chunk: u32, hashes: &[[u64; WORDS]]) -> Table {
-        let buckets: Vec<u32> = hashes
-            .iter()
-            .map(|hash| self.bucket(self.key(chunk, hash)))
-            .collect();
+        let keys: Vec<u32> = hashes.iter().map(|hash| self.key(chunk, hash)).collect();
         let mut starts = vec![0_u32; (1 << self.bits) + 1];
-        for bucket in &buckets {
-            starts[*bucket as usize + 1] += 1;
+        let mut present = vec![0_u64; if self.slack > 0 { 1 << (FILTER - 6) } else { 0 }];
+        for key in &keys {
+            starts[self.bucket(*key) as usize] += 1;
+            if let Some(word) = present.get_mut(filter(*key) as usize / 64) {
+                *word |= 1 << (filter(*key) % 64);
+            }
         }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
+        // Each becomes the end of its bucket, and is counted down to the beginning.
+        let mut end = 0;
+        for start in &mut starts {
+            end += *start;
+            *start = end;
         }
-        let mut next = starts.clone();
-        let mut order = vec![0; hashes.len()];
-        for (at, bucket) in (0..).zip(&buckets) {
-            let place = &mut next[*bucket as usize];
-            order[*place as usize] = at;
-            *place += 1;
+        let mut entries = vec![(0, 0); hashes.len()];
+        for (at, key) in keys.iter().enumerate().rev() {
+            let start = &mut starts[self.bucket(*key) as usize];
+            *start -= 1;
+            entries[*start as usize] = (*key, at as u32);
         }
         Table {
             plan: *self,
             chunk,
             starts,
-            order,
+            entries,
+            present,
         }
     }
 
@@ -123,38 +133,51 @@ impl Plan {
     }
 }
 
+/// The number of a key's bit: the key itself, folded if it is wider.
+fn filter(key: u32) -> u32 {
+    (key ^ key >> FILTER << 3) & ((1 << FILTER) - 1)
+}
+
 impl Table {
-    /// The first hash of the buckets to look at that passes.
-    pub(super) fn find(
-        &self,
-        hash: &[u64; WORDS],
-        mut passes: impl FnMut(u32) -> bool,
-    ) -> Option<u32> {
-        let key = self.plan.key(self.chunk, hash);
+    /// Keys and places of all hashes, neighbours in memory one after the other.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.entries.iter().copied()
+    }
+
+    /// The first hash that passes, of those whose chunk is near enough to a key.
+    pub(super) fn find(&self, key: u32, mut passes: impl FnMut(u32) -> bool) -> Option<u32> {
         let width = self.plan.width(self.chunk);
-        let mut look = |key: u32| {
-            let bucket = self.plan.bucket(key) as usize;
-            let span = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
-            self.order[span]
-                .iter()
-                .copied()
-                .find(|other| passes(*other))
-        };
-        let mut found = look(key);
+        let mut found = self.look(key, &mut passes);
         for first in 0..width {
             if self.plan.slack == 0 || found.is_some() {
                 return found;
             }
             let once = key ^ 1 << first;
-            found = look(once);
+            found = self.look(once, &mut passes);
             for second in first + 1..width {
                 if self.plan.slack == 1 || found.is_some() {
                     break;
                 }
-                found = look(once ^ 1 << second);
+                found = self.look(once ^ 1 << second, &mut passes);
             }
         }
         found
+    }
+
+    fn look(&self, key: u32, passes: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+        let filter = filter(key);
+        if let Some(word) = self.present.get(filter as usize / 64)
+            && word >> (filter % 64) & 1 == 0
+        {
+            return None;
+        }
+        let bucket = self.plan.bucket(key) as usize;
+        let span = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
+        self.entries[span]
+            .iter()
+            .filter(|(chunk, _)| *chunk == key)
+            .map(|(_, at)| *at)
+            .find(|at| passes(*at))
     }
 }
 
@@ -162,7 +185,8 @@ impl Chunks {
     /// Shows all that may be near; some of it several times, and some that is not.
     pub(super) fn visit(&self, hash: &[u64; WORDS], mut f: impl FnMut(u32)) {
         for table in &self.tables {
-            table.find(hash, |other| {
+            let key = table.plan.key(table.chunk, hash);
+            table.find(key, |other| {
                 f(other);
                 false
             });

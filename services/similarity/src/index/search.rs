@@ -19,6 +19,9 @@ use crate::{
 /// A filter of at most one in so many rows is looked up post by post instead of scanning all.
 const RARE: u32 = 16;
 
+/// Vectors lie far apart: so many are asked for before they are compared.
+const AHEAD: usize = 2;
+
 /// What is wanted of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Search<'a> {
@@ -194,11 +197,16 @@ impl Index {
             // There is no centre until there are more vectors than are compared in any case.
             None => self.scan(&Everything, scope, without, depth),
         };
+        let rows: Vec<(PostId, u32)> = worth_comparing
+            .into_iter()
+            .filter_map(|(_, post)| Some((post, self.slots.get(post)?)))
+            .collect();
         let mut nearest = Nearest::new(keep);
-        for (_, post) in worth_comparing {
-            if let Some(slot) = self.slots.get(post) {
-                nearest.push(falling(self.vectors.cosine(slot, vector)), post);
+        for (at, (post, slot)) in rows.iter().enumerate() {
+            if let Some((_, soon)) = rows.get(at + AHEAD) {
+                self.vectors.prefetch(*soon);
             }
+            nearest.push(falling(self.vectors.cosine(*slot, vector)), *post);
         }
         nearest.into_best()
     }
@@ -231,10 +239,8 @@ impl Index {
         let mut keys = [0; ROWS];
         for block in 0..self.rows.columns()[0].len() {
             scan.block(block, &mut keys);
-            visit(&keys, |row, key| {
-                if key <= nearest.bound() {
-                    consider(&mut nearest, (block * ROWS + row) as u32, key);
-                }
+            visit(&keys, nearest.bound(), |row, key| {
+                consider(&mut nearest, (block * ROWS + row) as u32, key);
                 nearest.bound()
             });
         }
@@ -242,10 +248,10 @@ impl Index {
     }
 }
 
-/// Calls `f` for the rows of a block whose keys are small enough; it says how small from then on.
-fn visit(keys: &[u16; ROWS], mut f: impl FnMut(usize, u32) -> u32) {
+/// Calls `f` for the rows of a block whose keys do not exceed a bound; it gives the bound from then
+/// on.
+fn visit(keys: &[u16; ROWS], mut bound: u32, mut f: impl FnMut(usize, u32) -> u32) {
     const STEP: usize = 16;
-    let mut bound = u32::MAX;
     for (group, keys) in keys.as_chunks::<STEP>().0.iter().enumerate() {
         // Nearly every group ends here, after a few instructions for all of it.
         let least = keys.iter().fold(u16::MAX, |least, key| least.min(*key));
@@ -253,7 +259,9 @@ fn visit(keys: &[u16; ROWS], mut f: impl FnMut(usize, u32) -> u32) {
             continue;
         }
         for (at, key) in keys.iter().enumerate() {
-            bound = f(group * STEP + at, u32::from(*key));
+            if u32::from(*key) <= bound {
+                bound = f(group * STEP + at, u32::from(*key));
+            }
         }
     }
 }
@@ -268,9 +276,9 @@ pub(super) fn within_distance(index: &Index, subject: &Subject, radius: u32) -> 
     let mut keys = [0; ROWS];
     for block in 0..index.rows.columns()[0].len() {
         index.hashes.first_distances(block, hash[0], &mut keys);
-        visit(&keys, |row, key| {
+        visit(&keys, radius, |row, _| {
             let slot = (block * ROWS + row) as u32;
-            if key <= radius && scan.fits(index.rows.kind(slot)) {
+            if scan.fits(index.rows.kind(slot)) {
                 let distance = scan.row(slot);
                 let post = index.rows.post(slot);
                 if distance <= radius && Some(post) != subject.post {
