@@ -4,9 +4,8 @@ INSERT INTO meta VALUES ('epoch', 99);
 INSERT INTO watcher VALUES (1, 'den', 1, '', x'', '', 0);
 INSERT INTO root (id, watcher, path, kind, state, notice) VALUES (1, 1, x'2F61', 0, 1, '');
 INSERT INTO tag VALUES (3, 'blue', 0);
-INSERT INTO post VALUES (7, zeroblob(31) || x'01', zeroblob(16), 'image/png', 10, 4, 4, 1, 0, 0,
+INSERT INTO post VALUES (7, x'0101010101010101010101010101010101010101010101010101010101010101', zeroblob(16), 'image/png', 10, 4, 4, 1, 0, 0,
     zeroblob(32), '', 1, 9, zeroblob(32), 4, 4, 1000, 40, 0, x'03');
-UPDATE post SET sha256 = x'0101010101010101010101010101010101010101010101010101010101010101';
 INSERT INTO tombstone VALUES (12, 6);
 INSERT INTO location VALUES (2, 1, x'61', 7, 1, 10, 5, 6, 1, 2);
 INSERT INTO location VALUES (5, 1, x'62', 7, 2, 10, 5, 6, 1, 3);
