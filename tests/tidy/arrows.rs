@@ -40,6 +40,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         "kumo-tagger",
         &["kumo-proto", "kumo-kit", "kumo-inference", "kumo-renderer"],
     ),
+    (
+        "kumo-embedder",
+        &["kumo-proto", "kumo-kit", "kumo-inference", "kumo-renderer"],
+    ),
+    (
+        "kumo-similarity",
+        &["kumo-proto", "kumo-kit", "kumo-renderer"],
+    ),
     ("kumo-cli", &["kumo-proto", "kumo-kit"]),
 ];
 
@@ -73,7 +81,13 @@ fn the_core_of_the_store_knows_no_network() {
 
 #[test]
 fn always_on_programs_link_no_ml_library() {
-    for package in ["kumo-store", "kumo-watcher", "kumo-renderer", "kumo-cli"] {
+    for package in [
+        "kumo-store",
+        "kumo-watcher",
+        "kumo-renderer",
+        "kumo-similarity",
+        "kumo-cli",
+    ] {
         let used = built_from(package);
         for library in ["ort", "ort-sys", "kumo-inference"] {
             assert!(

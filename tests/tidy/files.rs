@@ -122,7 +122,7 @@ fn migrations_are_numbered_without_gaps() {
 
 #[test]
 fn the_main_of_every_service_is_the_same() {
-    for role in ["store", "watcher", "tagger"] {
+    for role in ["store", "watcher", "tagger", "embedder", "similarity"] {
         let folder = repository().join("services").join(role).join("src");
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
         let lines = read("main.rs")

@@ -128,6 +128,12 @@ impl Finder {
                 let asked = asked.chars().take(100).collect();
                 return Err(Error::Revision { asked, serving });
             }
+            let dimensions = view.index.model().map_or(0, |model| model.dimensions);
+            if values.len() != dimensions {
+                let rule = format!("as many as the model has dimensions: {dimensions}");
+                let sent = format!("{} numbers", values.len());
+                return Err(Error::field("vector.values", &sent, rule));
+            }
             let unit = view.index.unit(&values);
             unit.map_err(|refused| {
                 let sent = format!("{} numbers", values.len());

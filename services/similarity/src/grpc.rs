@@ -6,7 +6,6 @@ mod index;
 mod options;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
@@ -136,16 +135,9 @@ impl Door {
         let want = options::read(first.options.unwrap_or_default())?;
         let rest = pieces.map(|piece| piece.map(|piece| piece.data));
         let all = stream::once(future::ready(Ok(first.data))).chain(rest);
+        let label = format!("FindSimilarToImage {}", kit::trace::current_id());
         self.finder
-            .like_picture(label(), Upload::new(all), want)
+            .like_picture(label, Upload::new(all), want)
             .await
     }
-}
-
-/// What a picture without a name is called in the log.
-fn label() -> String {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let trace = kit::trace::current().map_or_else(String::new, kit::trace::TraceContext::trace_id);
-    format!("FindSimilarToImage {number} {trace}")
 }
