@@ -16,6 +16,7 @@ CODES = {
     "UNIMPLEMENTED": "Unimplemented",
 }
 ERROR = "ERROR:\n"
+WIDTH = 110
 
 
 @dataclass
@@ -61,11 +62,25 @@ def parse_error(text: str) -> dict:
 
 
 def render(printed: Printed) -> str:
-    """Writes an answer as grpcurl does."""
-    parts = [json.dumps(message, indent=2, ensure_ascii=False) for message in printed.messages]
+    """Writes an answer as grpcurl does, but closer."""
+    parts = [layout(message) for message in printed.messages]
     if printed.error is not None:
         parts.append(render_error(printed.error))
     return "\n".join(parts)
+
+
+def layout(value, indent: int = 0) -> str:
+    """JSON with everything on one line that fits there."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(line) + 2 * indent <= WIDTH or not isinstance(value, (dict, list)):
+        return line
+    pad, end = "  " * (indent + 1), "  " * indent
+    if isinstance(value, list):
+        items = [layout(item, indent + 1) for item in value]
+    else:
+        items = [f"{json.dumps(key, ensure_ascii=False)}: {layout(item, indent + 1)}" for key, item in value.items()]
+    opening, closing = "[]" if isinstance(value, list) else "{}"
+    return f"{opening}\n" + ",\n".join(pad + item for item in items) + f"\n{end}{closing}"
 
 
 def render_error(error: dict) -> str:
@@ -74,7 +89,7 @@ def render_error(error: dict) -> str:
     if error.get("details"):
         lines.append("  Details:")
     for number, detail in enumerate(error.get("details", []), 1):
-        first, *others = json.dumps(detail, indent=2, ensure_ascii=False).split("\n")
+        first, *others = layout(detail).split("\n")
         prefix = f"  {number})"
         lines.append(f"{prefix}\t{first}")
         lines += [f"{' ' * len(prefix)}\t{line}" for line in others]
