@@ -10,7 +10,8 @@ use proto::tagger::v1::{GetModelRequest, TagImageRequest, TagImageResponse};
 use tonic::{Code, Status};
 
 use crate::pictures::{figure, png};
-use crate::program::{NOBODY, Program};
+use crate::program::{NOBODY, Program, run};
+use crate::start::spoiled;
 
 type Client = TaggerServiceClient<Channel>;
 
@@ -53,7 +54,7 @@ fn assert_refused(outcome: Result<TagImageResponse, Status>, reason: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_of_known_colours_are_called_by_their_names() {
     let mut program = Program::start(&["--store", NOBODY]);
-    let (_, mut client) = program.client().await;
+    let mut client = TaggerServiceClient::new(program.peer().await.channel());
     let white = figure([255, 255, 255], [200, 30, 30]);
     let answer = send(&mut client, white, 0.0).await.unwrap();
     assert!(
@@ -100,7 +101,7 @@ async fn pictures_of_known_colours_are_called_by_their_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_bytes_are_refused_with_a_reason_and_harm_nobody() {
     let mut program = Program::start(&["--store", NOBODY]);
-    let (_, mut client) = program.client().await;
+    let mut client = TaggerServiceClient::new(program.peer().await.channel());
     let good = figure([255, 255, 255], [200, 30, 30]);
     assert_refused(send(&mut client, Vec::new(), 0.0).await, "EMPTY_FILE");
     assert_refused(
@@ -119,22 +120,30 @@ async fn hostile_bytes_are_refused_with_a_reason_and_harm_nobody() {
     assert_refused(send(&mut client, endless, 0.0).await, "TOO_LARGE");
 
     // The picture was streamed through: nothing of its size was ever held.
-    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak < 256 << 10, "{} MiB at most", peak >> 10);
+    assert!(program.peak_mib() < 256, "{} MiB", program.peak_mib());
     let answer = send(&mut client, good, 0.0).await.unwrap();
     assert!(names(&answer).contains(&"white_background"));
+}
+
+#[test]
+fn labels_of_another_model_are_told_by_their_file() {
+    let labels = spoiled("labels.csv", |mut bytes| {
+        bytes.extend_from_slice(b"one_too_many,general\n");
+        bytes
+    });
+    let folder = labels.path().to_str().unwrap();
+    let (code, said) = run(&["--store", NOBODY, "--model", folder]);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("35 labels"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_is_broken_off_frees_the_renderer() {
     let mut program = Program::start(&["--store", NOBODY]);
-    let (_, mut client) = program.client().await;
+    let mut client = TaggerServiceClient::new(program.peer().await.channel());
     let good = figure([255, 255, 255], [200, 30, 30]);
+    // It has loaded its model, and what takes time from here on is the call.
+    client.get_model(GetModelRequest {}).await.unwrap();
     for _ in 0..3 {
         let first = TagImageRequest {
             data: good[..1000].to_vec().into(),

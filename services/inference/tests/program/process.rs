@@ -1,4 +1,5 @@
-//! Starting the program and talking to it.
+//! Starting a program that is a node, and talking to it. A part of the tests of each such program,
+//! which says what it is: `crate::PROGRAM` (the path) and `crate::ROLE`.
 
 use std::io::Read;
 use std::path::Path;
@@ -6,16 +7,15 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kit::Credential;
-use kit::client::{Channel, Peer};
+use kit::client::Peer;
 use kit::rundir::Announcement;
-use proto::tagger::v1::tagger_service_client::TaggerServiceClient;
 use tempfile::TempDir;
 
 /// An address at which nobody answers.
 pub(crate) const NOBODY: &str = "http://127.0.0.1:9";
 
 pub(crate) fn command(data: &Path, flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kumo-tagger"));
+    let mut command = Command::new(crate::PROGRAM);
     command
         .env_remove("ORT_DYLIB_PATH")
         .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
@@ -67,11 +67,11 @@ impl Program {
         Self { child, data }
     }
 
-    /// A client, once the program has announced itself.
-    pub(crate) async fn client(&mut self) -> (Peer, TaggerServiceClient<Channel>) {
+    /// The way to it, once it has announced itself.
+    pub(crate) async fn peer(&mut self) -> Peer {
         let deadline = Instant::now() + Duration::from_secs(20);
         let announced = loop {
-            if let Some(found) = Announcement::read(self.data.path(), "tagger") {
+            if let Some(found) = Announcement::read(self.data.path(), crate::ROLE) {
                 break found;
             }
             assert!(Instant::now() < deadline, "it announces itself");
@@ -79,13 +79,16 @@ impl Program {
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         let credential = Credential::local(self.data.path()).unwrap();
-        let peer = Peer::new(&announced.address.to_string(), &credential).unwrap();
-        let client = TaggerServiceClient::new(peer.channel());
-        (peer, client)
+        Peer::new(&announced.address.to_string(), &credential).unwrap()
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    /// Most memory that it ever held, in MiB.
+    pub(crate) fn peak_mib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() >> 10
     }
 
     /// Asks it to stop; exit code and log.

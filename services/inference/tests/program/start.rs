@@ -1,4 +1,6 @@
-//! Starting, waiting, stopping; and each thing that can be wrong before.
+//! Starting, waiting, stopping; and each thing that can be wrong before. A part of the tests of each
+//! program that is a node, which says what it is: `crate::MODEL` is its built-in model, `crate::OTHER`
+//! one that does something else, and `crate::is_it` knows how the first is registered.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,15 +16,15 @@ use wire::model_service_server::{ModelService, ModelServiceServer};
 
 use crate::program::{NOBODY, Program, command, finish, run};
 
-fn palette() -> PathBuf {
+fn models() -> PathBuf {
     let services = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    services.join("inference/models/palette-tagger")
+    services.join("inference/models")
 }
 
 /// A copy of the built-in model with one file changed.
-fn spoiled(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> tempfile::TempDir {
+pub(crate) fn spoiled(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(palette()).unwrap() {
+    for entry in fs::read_dir(models().join(crate::MODEL)).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
     }
@@ -53,15 +55,10 @@ fn a_wrong_model_folder_is_told_by_its_file() {
         bytes.truncate(bytes.len() / 2);
         bytes
     });
-    let labels = spoiled("labels.csv", |mut bytes| {
-        bytes.extend_from_slice(b"one_too_many,general\n");
-        bytes
-    });
     let nothing = tempfile::tempdir().unwrap();
     for (folder, file) in [
         (garbage.path(), "model.toml"),
         (weights.path(), "model.onnx"),
-        (labels.path(), "labels"),
         (nothing.path(), "model.toml"),
         (Path::new("/nonexistent/model"), "/nonexistent/model"),
     ] {
@@ -69,6 +66,18 @@ fn a_wrong_model_folder_is_told_by_its_file() {
         let (code, said) = run(&flags);
         assert_eq!(code, Some(64), "{file}: {said}");
         assert!(said.contains(file), "{file}: {said}");
+    }
+}
+
+#[test]
+fn a_model_of_another_kind_is_refused() {
+    let folder = models().join(crate::OTHER);
+    let flags = ["--store", NOBODY, "--model", folder.to_str().unwrap()];
+    for more in [&[][..], &["--register-only"]] {
+        let (code, said) = run(&[&flags, more].concat());
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains("OTHER_KIND"), "{said}");
+        assert!(said.contains(crate::OTHER), "{said}");
     }
 }
 
@@ -82,7 +91,7 @@ fn a_device_that_is_not_there_is_refused_and_an_unknown_one_is_a_mistake() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_store_it_waits_says_so_and_stops_when_asked() {
     let mut program = Program::start(&["--store", NOBODY]);
-    let (peer, _) = program.client().await;
+    let peer = program.peer().await;
     let deadline = Instant::now() + Duration::from_secs(20);
     let described = loop {
         let mut client = ProcessServiceClient::new(peer.channel());
@@ -140,7 +149,7 @@ impl ModelService for Store {
         request: Request<wire::RegisterModelRequest>,
     ) -> Result<Response<wire::RegisterModelResponse>, Status> {
         let request = request.into_inner();
-        assert!(request.activate_if_first && request.labels.len() == 34);
+        assert!(request.activate_if_first && crate::is_it(&request));
         let model = wire::Model {
             name: "models/7".to_owned(),
             ..wire::Model::default()
