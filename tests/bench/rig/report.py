@@ -76,13 +76,13 @@ class Report:
               f"Linux {known['kernel']}, load {known['load_average']:.1f}, {known['commit']}, "
               f"{known['programs']}\n{json.dumps(known['sizes'])}"
               f"{'' if self.full else '; too small for the targets'}\n")
-        width = max(len(row["what"]) for row in self.rows)
-        print(f"{'id':18}{'what':{width + 2}}{'value':>12} {'unit':12}{'target':>9}  met")
+        first, width = (2 + max(len(row[key]) for row in self.rows) for key in ("id", "what"))
+        print(f"{'id':{first}}{'what':{width}}{'value':>12} {'unit':12}{'target':>9}  met")
         for row in self.rows:
             value = "–" if row["value"] is None else f"{row['value']:,.6g}"
             target = "" if row["target"] is None else f"{row['target']:g}"
             met = {True: "yes", False: "NO", None: ""}[row["met"]]
-            print(f"{row['id']:18}{row['what']:{width + 2}}{value:>12} {row['unit']:12}{target:>9}  "
+            print(f"{row['id']:{first}}{row['what']:{width}}{value:>12} {row['unit']:12}{target:>9}  "
                   f"{met} {row.get('reason', '')}".rstrip())
         print(f"\n{path.relative_to(machine.REPOSITORY)}")
 

@@ -44,7 +44,15 @@ impl Drain {
         }
         let begun = Instant::now();
         loop {
-            let stats = link.stats().await?;
+            let stats = match link.stats().await {
+                Ok(stats) => stats,
+                // It may be starting.
+                Err(_) if begun.elapsed() < Duration::from_secs(self.seconds) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let left = stats.tasks_queued + stats.tasks_leased + stats.tasks_parked;
             let here = stats.posts >= self.posts
                 && stats.locations_present >= self.locations

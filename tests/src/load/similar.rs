@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::PathBuf,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -12,9 +12,9 @@ use clap::Args;
 use kit::client::Channel;
 use proto::{
     similarity::v1::{
-        Channel as Way, ChannelWeight, FindSimilarRequest, GetIndexRequest, ListDuplicatesRequest,
-        QueryVector, SimilarOptions, SimilarPost, find_similar_request::Subject,
-        similarity_service_client::SimilarityServiceClient,
+        Channel as Way, ChannelWeight, FindSimilarRequest, GetIndexRequest, GetIndexResponse,
+        ListDuplicatesRequest, QueryVector, SimilarOptions, SimilarPost,
+        find_similar_request::Subject, similarity_service_client::SimilarityServiceClient,
     },
     store::v1::{StreamEmbeddingsRequest, embedding_service_client::EmbeddingServiceClient},
 };
@@ -29,6 +29,9 @@ use crate::pictures::Dice;
 
 /// No library has so many posts: vectors of numbers from here on are held out from all of them.
 const HELD_OUT: u64 = 1 << 33;
+
+/// How long an index may take to load.
+const LOADED_WITHIN: Duration = Duration::from_secs(900);
 
 /// Where to write every vector that the store has.
 #[derive(Debug, Clone, Args)]
@@ -47,6 +50,9 @@ pub struct Similar {
     /// Questions by vector, held out from the library.
     #[arg(long, default_value_t = 1_000)]
     pub vectors: usize,
+    /// Number of the first of them: others for each block of a run.
+    #[arg(long, default_value_t = 0)]
+    pub first: u64,
     /// Questions by post, by perceptual hash alone.
     #[arg(long, default_value_t = 0)]
     pub hashes: usize,
@@ -102,7 +108,9 @@ impl Similar {
     pub async fn run(&self, link: &Link) -> Result<Value> {
         fs::create_dir_all(&self.into)?;
         let mut service = SimilarityServiceClient::new(link.service("similarity")?);
-        let index = service.get_index(GetIndexRequest {}).await?.into_inner();
+        let begun = Instant::now();
+        let index = loaded(link, &mut service).await?;
+        let loading = begun.elapsed().as_secs_f64();
         let by_vector = if self.vectors > 0 {
             ensure!(index.dimensions > 0, "the index has no model");
             let dimensions = index.dimensions as usize;
@@ -123,7 +131,8 @@ impl Similar {
         Ok(
             json!({"vector": by_vector.summary(), "vector_ms": by_vector.milliseconds(),
                   "hash": by_hash.summary(), "hash_ms": by_hash.milliseconds(),
-                  "duplicates": duplicates, "duplicates_cpu_s": cpu, "posts": index.posts, "vectors": index.vectors}),
+                  "duplicates": duplicates, "duplicates_cpu_s": cpu,
+                  "posts": index.posts, "vectors": index.vectors, "loading_s": loading}),
         )
     }
 
@@ -136,7 +145,7 @@ impl Similar {
         let mut queries = BufWriter::new(File::create(self.into.join("queries.f32"))?);
         let mut found = BufWriter::new(File::create(self.into.join("found.u32"))?);
         let mut times = Times::default();
-        for number in 0..self.vectors as u64 {
+        for number in self.first..self.first + self.vectors as u64 {
             let values = vectors.of(HELD_OUT + number);
             for value in &values {
                 queries.write_all(&value.to_le_bytes())?;
@@ -202,6 +211,34 @@ impl Similar {
     }
 }
 
+/// Waits until the index holds every vector of the store and has followed it to its end.
+async fn loaded(
+    link: &Link,
+    service: &mut SimilarityServiceClient<Channel>,
+) -> Result<GetIndexResponse> {
+    let begun = Instant::now();
+    loop {
+        let stats = link.stats().await?;
+        // It may not be ready to answer yet.
+        let index = service.get_index(GetIndexRequest {}).await;
+        let index = index.map(tonic::Response::into_inner);
+        match index {
+            Ok(index)
+                if index.posts == stats.posts
+                    && index.vectors == stats.embeddings
+                    && index.lag == 0 =>
+            {
+                return Ok(index);
+            }
+            other => ensure!(
+                begun.elapsed() < LOADED_WITHIN,
+                "the index is not complete: {other:?}, the store has {stats:?}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Reads all pages; the first one pays for the search.
 async fn list_duplicates(service: &mut SimilarityServiceClient<Channel>) -> Result<Value> {
     let mut request = ListDuplicatesRequest {
@@ -213,7 +250,7 @@ async fn list_duplicates(service: &mut SimilarityServiceClient<Channel>) -> Resu
     let mut first = None;
     loop {
         let mut call = tonic::Request::new(request.clone());
-        call.set_timeout(std::time::Duration::from_secs(300));
+        call.set_timeout(Duration::from_secs(300));
         let page = service.list_duplicates(call).await?.into_inner();
         first.get_or_insert_with(|| begun.elapsed().as_secs_f64());
         groups += page.groups.len();
