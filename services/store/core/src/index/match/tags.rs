@@ -27,7 +27,7 @@ use crate::{Category, PostId, TagId};
 /// Posts of one step.
 const BLOCK: u32 = 16_384;
 /// Most pairs of post and tag that one step looks up one by one; each takes up to 30 ns.
-const LOOK_UPS: usize = 150_000;
+const LOOK_UPS: usize = 100_000;
 /// An entry of a list is added this many times faster than one post is looked up in it.
 const FASTER: u64 = 16;
 /// Steps of weight in 1.
@@ -185,6 +185,9 @@ impl TagMatching {
     fn first_guess(&self, index: &Index) -> u64 {
         let limit = self.question.limit;
         let most = (LOOK_UPS / self.terms.len()).min(limit.saturating_mul(8));
+        if limit == 0 || most < limit {
+            return 0;
+        }
         let mut some = RoaringBitmap::new();
         for term in &self.terms {
             let room = most.saturating_sub(some.len() as usize);
@@ -196,7 +199,7 @@ impl TagMatching {
         let lists = self.lists(index);
         let may = some.into_iter().filter(|&post| self.may_be(index, post));
         let mut sums: Vec<u64> = may.map(|post| sum(&lists, post)).collect();
-        if sums.len() < limit || limit == 0 {
+        if sums.len() < limit {
             return 0;
         }
         let (_, worst, _) = sums.select_nth_unstable_by_key(limit - 1, |&sum| Reverse(sum));
