@@ -73,7 +73,8 @@ class Cluster:
 
     def up(self) -> None:
         """Starts `kumo up` and waits until store and watcher, and similarity if it is built, answer."""
-        self._spawn("kumo", "up", str(self.library), "--ports", "any", "--idle-stop", "900")
+        # On the processor, so that confidences and device proofs are those of docs/API.md on any machine.
+        self._spawn("kumo", "up", str(self.library), "--ports", "any", "--idle-stop", "900", "--device", "cpu")
         always = ["store", "watcher"] + (["similarity"] if self.has("similarity") else [])
         for role in always:
             wait_until(f"the {role} is ready", lambda role=role: self._ready(role), START_SECONDS)

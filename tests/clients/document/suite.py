@@ -2,6 +2,7 @@
 
 import base64
 import pathlib
+import re
 
 from cluster import Cluster, wait_until
 from document import answer, command
@@ -20,6 +21,7 @@ PICTURES = (
 ROLES = {"store": None, "watcher": None, "tagger": "MODEL_KIND_TAG", "embedder": "MODEL_KIND_EMBED",
          "similarity": None}
 FOLLOW_SECONDS = 30
+METHOD = re.compile(r"(kumo|grpc)\.[\w.]+/\w+|\blist\b.*")
 
 
 class Document:
@@ -77,8 +79,8 @@ class Document:
 
     @staticmethod
     def _title(example: Example) -> str:
-        asked = command.parse(example.command)
-        return f"line {example.line}: {' '.join(asked.words)}"
+        asked = METHOD.search(example.command)
+        return f"line {example.line}: {asked.group() if asked else example.command}"
 
     def _send(self, example: Example) -> None:
         asked = command.parse(example.command)
