@@ -114,17 +114,15 @@ class Cluster:
         """Asks the store."""
         return self.client("store").get(f"{STORE}.{service}/{method}", request)
 
-    def add(self, name: str, target: str | None = None) -> pathlib.Path:
-        """Moves a copy of a generated picture into the library and waits until everything of it is done."""
+    def add(self, name: str, data: bytes) -> None:
+        """Moves a picture that is new into the library and waits until everything of it is done."""
         posts = int(self.stats().get("posts", 0))
-        path = self.place(name, target)
-        wait_until(f"{name} is a post", lambda: int(self.stats().get("posts", 0)) > posts, SETTLE_SECONDS)
-        self.settle()
-        return path
+        self.place_bytes(data, name)
+        self.settle_posts(posts + 1)
 
     def place(self, name: str, target: str | None = None) -> pathlib.Path:
         """Moves a copy of a generated picture into the library."""
-        return self.place_bytes((self._made / name).read_bytes(), target or name)
+        return self.place_bytes(self.picture(name), target or name)
 
     def place_bytes(self, data: bytes, target: str) -> pathlib.Path:
         """Moves a file into the library in one step, so that it is read at once."""

@@ -79,7 +79,7 @@ def purged_content_stays_away(cluster: Cluster) -> None:
     (cluster.library / PICTURE).touch()
     cluster.place(PICTURE, "again/night.jpg")
     cluster.client("watcher").get("kumo.media.v1.MediaService/Rescan")
-    cluster.add("gradients/green.jpg")
+    cluster.add("gradients/green.jpg", cluster.picture("gradients/green.jpg"))
     expect_equal(int(cluster.stats()["posts"]), int(posts) + 1)
     expect((cluster.library / PICTURE).exists() and (cluster.library / "again/night.jpg").exists(), "a file is gone")
 

@@ -13,10 +13,11 @@ from document.redact import redact
 from report import Failed, Report
 
 PAGE = pathlib.Path(__file__).resolve().parents[3] / "docs/API.md"
-# The library of the page: the first post is the first of these, and so on.
+# The library of the page: the first post is the first of these, and so on. The copy is the same picture in
+# a file with a few bytes behind its end.
 PICTURES = (
     "objects/red-on-white.png", "objects/blue-on-white.png", "objects/black-and-white.png",
-    "gradients/blue.jpg", "gradients/pink.jpg", "scenes/blue.jpg", "scenes/green.jpg", "scenes/night.jpg",
+    "gradients/blue.jpg", "copies/red-on-white.png", "scenes/blue.jpg", "scenes/green.jpg", "scenes/night.jpg",
 )
 ROLES = {"store": None, "watcher": None, "tagger": "MODEL_KIND_TAG", "embedder": "MODEL_KIND_EMBED",
          "similarity": None}
@@ -52,7 +53,9 @@ class Document:
                 self._cluster.introduce(role)
         self._cluster.up()
         for name in PICTURES:
-            self._cluster.add(name)
+            original = name.replace("copies/", "objects/")
+            ending = b"copy" if original != name else b""
+            self._cluster.add(name, self._cluster.picture(original) + ending)
         self._cluster.place_bytes(b"this is no picture", "notes/broken.jpg")
         wait_until("the broken file is reported", lambda: self._cluster.stats().get("ingestFailures"), FOLLOW_SECONDS)
         self._names = self._values()
