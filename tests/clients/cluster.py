@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from calls import Client
 from report import Failed
@@ -16,13 +17,17 @@ from report import Failed
 STORE = "kumo.store.v1"
 # A fixed time for every picture, so that answers which show it are the same in every run.
 PICTURE_TIME_NS = 1_750_000_000_000_000_000
+ALWAYS_ON = ("store", "watcher", "similarity")
 ROLES = ("store", "watcher", "tagger", "embedder", "similarity")
 START_SECONDS = 90
 SETTLE_SECONDS = 120
 STOP_SECONDS = 40
 
 
-def wait_until(what: str, ask: Callable[[], object], seconds: float) -> object:
+Asked = TypeVar("Asked")
+
+
+def wait_until(what: str, ask: Callable[[], Asked | None], seconds: float) -> Asked:
     """Asks until the answer is true and gives it back; raises with the last trouble after `seconds`."""
     end = time.monotonic() + seconds
     trouble = "it was not"
@@ -75,9 +80,9 @@ class Cluster:
         """Starts `kumo up` and waits until store and watcher, and similarity if it is built, answer."""
         # On the processor, so that confidences and device proofs are those of docs/API.md on any machine.
         self._spawn("kumo", "up", str(self.library), "--ports", "any", "--idle-stop", "900", "--device", "cpu")
-        always = ["store", "watcher"] + (["similarity"] if self.has("similarity") else [])
-        for role in always:
-            wait_until(f"the {role} is ready", lambda role=role: self._ready(role), START_SECONDS)
+        for role in ALWAYS_ON:
+            if self.has(role):
+                self._await(role)
 
     def introduce(self, role: str) -> None:
         """Makes the model of a role known before `kumo up` starts, so that model numbers are the same in
@@ -174,7 +179,7 @@ class Cluster:
             nodes = self.store("CapacityService", "RequestCapacity", {"kind": kind}).get("nodes", [])
             return nodes[0]["address"] if nodes else None
         wait_until(f"a {role} is online", online, START_SECONDS)
-        wait_until(f"the {role} is ready", lambda: self._ready(role), START_SECONDS)
+        self._await(role)
         return self.address(role)
 
     def log(self) -> str:
@@ -197,6 +202,9 @@ class Cluster:
     def _announced(self, role: str, pid: int) -> str | None:
         said = self.announcement(role)
         return said["address"] if said["pid"] == pid else None
+
+    def _await(self, role: str) -> None:
+        wait_until(f"the {role} is ready", lambda: self._ready(role), START_SECONDS)
 
     def _ready(self, role: str) -> bool:
         if self._children and self._children[-1].poll() is not None:

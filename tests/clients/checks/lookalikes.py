@@ -9,7 +9,7 @@ from checks.embeddings import stream, vector
 from checks.library import names, number, post_of, search
 from checks.tagging import EMBEDDER, pieces
 from cluster import Cluster, wait_until
-from report import expect, expect_equal
+from report import Failed, expect, expect_equal
 
 SIMILARITY = "kumo.similarity.v1.SimilarityService"
 CHANNELS = {"CHANNEL_EMBEDDING", "CHANNEL_PERCEPTUAL_HASH", "CHANNEL_COLOUR", "CHANNEL_TAGS"}
@@ -112,7 +112,7 @@ def bad_questions_are_refused(cluster: Cluster) -> None:
     """Wrong vectors, revisions, weights, waits, queries and posts are refused with a reason; a huge k is cut."""
     said, subject = caught_up(cluster), post_of(cluster, "scenes/blue.jpg")["name"]
     good = {"revision": said["revision"], "values": [1.0] * said["dimensions"]}
-    wrong = (
+    wrong: tuple[dict, ...] = (
         {}, {"post": "posts/900"}, {"post": "x"},
         {"vector": good | {"values": [1.0]}}, {"vector": good | {"values": [0.0] * said["dimensions"]}},
         {"vector": good | {"values": ["NaN"] * said["dimensions"]}},
@@ -129,7 +129,8 @@ def bad_questions_are_refused(cluster: Cluster) -> None:
     for request in wrong:
         shown = json.dumps(request)[:200]
         error = cluster.client("similarity").ask(f"{SIMILARITY}/FindSimilar", request).error
-        expect(error is not None, f"{shown} was answered")
+        if error is None:
+            raise Failed(f"{shown} was answered")
         expect(error.code in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"), f"{shown}: {error}")
         expect(error.reason and error.message, f"{shown}: {error}")
     found = find(cluster, {"post": subject, "options": {"pageSize": 10_000_000}})

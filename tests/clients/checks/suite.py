@@ -28,10 +28,9 @@ class Everything:
         if not self._report.run("`kumo up` starts, catalogues, tags and embeds", self._start):
             return
         for part in PARTS:
-            self._report.section(f"by reflection: {part.__doc__.splitlines()[0].rstrip('.')}")
+            self._report.section(f"by reflection: {title(part)}")
             for check in part.CHECKS:
-                title = check.__doc__.splitlines()[0].rstrip(".")
-                self._report.run(title, lambda check=check: check(self._cluster))
+                self._report.run(title(check), lambda check=check: check(self._cluster))
         self._report.section("by reflection: completeness")
         for role in ROLES:
             self._report.run(f"every method of the {role} was called and answered",
@@ -56,3 +55,8 @@ class Everything:
                    if ".reflection." not in path and not client.answered[path]]
         if missing:
             raise Failed(f"nothing checks {', '.join(missing)}")
+
+
+def title(item: object) -> str:
+    """The first line of what a part or a check says of itself."""
+    return (item.__doc__ or "").strip().splitlines()[0].rstrip(".")

@@ -118,7 +118,7 @@ def failures_are_listed_and_retried(cluster: Cluster) -> None:
 
 def crashes_make_suspects(cluster: Cluster) -> None:
     """ReportCrash: what was running is a suspect and leased alone; two crashes fail it as POISON."""
-    crashed = []
+    crashed: list[str] = []
     for incarnation in ("51", "52"):
         node = {"node": "outside-crasher", "incarnation": incarnation}
         register(cluster, node)

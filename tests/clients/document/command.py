@@ -78,8 +78,8 @@ def check_quotes(line: str) -> None:
             single = not single
         elif letter == '"' and not single:
             double = not double
-        elif single and NAME.match(line, position):
-            raise Failed(f"a shell does not replace {NAME.match(line, position).group()} in single quotes")
+        elif single and (name := NAME.match(line, position)):
+            raise Failed(f"a shell does not replace {name.group()} in single quotes")
 
 
 def replace_names(text: str, names: dict[str, str]) -> str:

@@ -4,7 +4,8 @@ import base64
 import pathlib
 import re
 
-from cluster import Cluster, wait_until
+from calls import Answer, Client
+from cluster import ROLES, Cluster, wait_until
 from document import answer, command
 from document.answer import Printed
 from document.compare import differences
@@ -19,8 +20,8 @@ PICTURES = (
     "objects/red-on-white.png", "objects/blue-on-white.png", "objects/black-and-white.png",
     "gradients/blue.jpg", "copies/red-on-white.png", "scenes/blue.jpg", "scenes/green.jpg", "scenes/night.jpg",
 )
-ROLES = {"store": None, "watcher": None, "tagger": "MODEL_KIND_TAG", "embedder": "MODEL_KIND_EMBED",
-         "similarity": None}
+# Nodes that run only while somebody wants them.
+KINDS = {"tagger": "MODEL_KIND_TAG", "embedder": "MODEL_KIND_EMBED"}
 FOLLOW_SECONDS = 30
 METHOD = re.compile(r"(kumo|grpc)\.[\w.]+/\w+|\blist\b.*")
 
@@ -48,7 +49,7 @@ class Document:
             page.write(self._answers)
 
     def _prepare(self) -> None:
-        for role in ("tagger", "embedder"):
+        for role in KINDS:
             if self._cluster.has(role):
                 self._cluster.introduce(role)
         self._cluster.up()
@@ -59,11 +60,9 @@ class Document:
         self._cluster.place_bytes(b"this is no picture", "notes/broken.jpg")
         wait_until("the broken file is reported", lambda: self._cluster.stats().get("ingestFailures"), FOLLOW_SECONDS)
         self._names = self._values()
-        for role, kind in ROLES.items():
-            if not self._cluster.has(role):
-                continue
-            address = self._cluster.wake(role, kind) if kind else self._cluster.address(role)
-            self._names[role.upper()] = address
+        for role in self._cluster.roles:
+            awake = self._cluster.wake(role, KINDS[role]) if role in KINDS else self._cluster.address(role)
+            self._names[role.upper()] = awake
 
     def _values(self) -> dict[str, str]:
         """What the names of the page's introduction stand for."""
@@ -111,7 +110,7 @@ class Document:
         error = real.error and redact(real.error, documented.error, self._names)
         return Printed(messages, error)
 
-    def _call(self, asked: command.Command):
+    def _call(self, asked: command.Command) -> Answer:
         client = self._client(asked)
         requests = asked.requests(self._names)
         streaming = client.reflection.method(asked.method).client_streaming
@@ -132,7 +131,7 @@ class Document:
         elif real != example.answer:
             raise Failed(f"documented {example.answer}\ngot {real}")
 
-    def _client(self, asked: command.Command):
+    def _client(self, asked: command.Command) -> Client:
         address = command.replace_names(asked.address, self._names)
         for role in ROLES:
             if self._names.get(role.upper()) == address:
