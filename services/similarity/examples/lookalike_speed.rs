@@ -220,6 +220,14 @@ fn vectors(posts: PostId, set: Set) -> anyhow::Result<()> {
             Ok(Subject::outside(Some(vector), Some(hash), colours))
         })
         .collect::<anyhow::Result<Vec<Subject>>>()?;
+    // What the memory allows here and now, to compare with.
+    let memory = vec![1_u64; posts as usize * DIMENSIONS / 64];
+    time("reading as many bytes as the codes have", &subjects, |_| {
+        std::hint::black_box(&memory)
+            .iter()
+            .fold(0, |sum, word| sum ^ word) as usize
+    });
+    drop(memory);
     for (name, weights) in [
         ("embedding", [1.0, 0.0, 0.0, 0.0]),
         ("perceptual hash", [0.0, 1.0, 0.0, 0.0]),

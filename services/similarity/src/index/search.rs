@@ -251,11 +251,14 @@ impl Index {
 /// Calls `f` for the rows of a block whose keys do not exceed a bound; it gives the bound from then
 /// on.
 fn visit(keys: &[u16; ROWS], mut bound: u32, mut f: impl FnMut(usize, u32) -> u32) {
-    const STEP: usize = 16;
+    const STEP: usize = 32;
     for (group, keys) in keys.as_chunks::<STEP>().0.iter().enumerate() {
         // Nearly every group ends here, after a few instructions for all of it.
-        let least = keys.iter().fold(u16::MAX, |least, key| least.min(*key));
-        if u32::from(least) > bound {
+        let limit = bound.min(u32::from(u16::MAX)) as u16;
+        let near = keys
+            .iter()
+            .fold(0, |near, key| near | u16::from(*key <= limit));
+        if near == 0 {
             continue;
         }
         for (at, key) in keys.iter().enumerate() {
