@@ -18,10 +18,12 @@ const L1: Scale = Scale {
     associations: 624_717,
     record_bytes: 74_000_000,
 };
+/// Tags that one tagger may have besides the four ratings.
+const MOST_TAGS: u32 = 199_996;
 /// A million pictures. Without source records, which would be six gigabytes.
 const L2: Scale = Scale {
     posts: 1_000_000,
-    tags: 200_000,
+    tags: MOST_TAGS,
     associations: 35_000_000,
     record_bytes: 0,
 };
@@ -37,7 +39,7 @@ impl Scale {
                 let share = |of: u64| of * u64::from(posts) / u64::from(L1.posts);
                 Some(Self {
                     posts,
-                    tags: share(u64::from(L1.tags)).clamp(2_000, 1_000_000) as u32,
+                    tags: share(u64::from(L1.tags)).clamp(2_000, u64::from(MOST_TAGS)) as u32,
                     associations: share(L1.associations),
                     record_bytes: share(L1.record_bytes),
                 })
