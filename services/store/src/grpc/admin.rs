@@ -46,6 +46,5 @@ fn response(stats: &Stats, cursor: Cursor) -> GetStatsResponse {
         backfill_left: stats.backfill_left,
         posts_done: stats.posts_done,
         embeddings: stats.embeddings,
-        ..GetStatsResponse::default()
     }
 }
