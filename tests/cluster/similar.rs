@@ -5,6 +5,7 @@
 //! at another seed.
 
 mod library;
+mod look;
 mod naive;
 
 use std::fs;
@@ -25,7 +26,8 @@ use proto::similarity::v1::{
 use proto::store::v1::PostSet;
 use rustix::process::Signal;
 
-use library::{DIMENSIONS, Library, TAGS, model_name, revision};
+use library::{Library, TAGS, model_name, revision};
+use look::DIMENSIONS;
 use naive::{Known, Scan, Subject, compare};
 
 /// Histories of an ordinary run, and steps of each.
@@ -277,7 +279,7 @@ impl History {
     }
 
     async fn ask_by_vector(&mut self, scan: &Scan, model: usize) -> Result<(), String> {
-        let vector = library::vector(&mut self.dice, DIMENSIONS[model]);
+        let vector = look::vector(&mut self.dice, DIMENSIONS[model]);
         let values: Vec<f64> = vector.iter().copied().map(f16::to_f64).collect();
         let asked = Asked::Vector(QueryVector {
             revision: revision(model),
