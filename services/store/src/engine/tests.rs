@@ -313,6 +313,33 @@ fn a_post() -> NewPost {
 }
 
 #[tokio::test]
+async fn a_post_that_was_long_in_the_trash_ends_by_itself() {
+    let scene = Scene::new();
+    let engine = &scene.engine;
+    let register = |write: &mut Write<'_>, now: Now| a_task(write, now);
+    engine.write(register).await.expect("registers");
+    let trashed = engine.write(|write, now| {
+        let long_ago = Now {
+            unix_ms: now.unix_ms - store_core::trash::KEPT_MS,
+            ..now
+        };
+        write.trash_posts(&[1], long_ago)
+    });
+    trashed.await.expect("trashes");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let read = engine.read(|store, _| Ok(store.post(1)?.is_some()));
+        if !read.await.expect("reads") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is still in the trash");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let rejected = engine.read(|store, _| Ok(store.rejected(None, 9)?.len()));
+    assert_eq!(rejected.await.expect("reads"), 1);
+}
+
+#[tokio::test]
 async fn closing_does_what_waits_first() {
     let Scene {
         engine,

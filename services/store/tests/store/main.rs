@@ -3,6 +3,7 @@
 mod catalogue;
 mod embedding;
 mod endurance;
+mod facts;
 mod following;
 mod harness;
 mod killing;
@@ -10,4 +11,5 @@ mod leasing;
 mod matching;
 mod people;
 mod searching;
+mod trash;
 mod waiting;
