@@ -185,6 +185,7 @@ impl Ingest {
             has_alpha: rendered.has_alpha,
             partial: rendered.partial,
             perceptual_hash: rendered.hash.map(|hash| hash.bits).unwrap_or_default(),
+            detail: rendered.hash.map(|hash| hash.detail),
             colours: rendered.blur_hash.clone().unwrap_or_default(),
             trace: job.trace,
         }))))

@@ -67,6 +67,8 @@ pub struct Picture {
     pub partial: bool,
     /// Its perceptual hash.
     pub perceptual_hash: [u8; 32],
+    /// How much there was to hash, as the renderer measures it.
+    pub detail: Option<u16>,
     /// Its colour layout.
     pub colours: String,
     /// Its story.

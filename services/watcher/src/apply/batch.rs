@@ -1,8 +1,10 @@
 //! One batch of findings: what to tell the store, and what to remember when it has answered.
 
+use std::iter::repeat;
+
 use kit::hex;
 use proto::store::v1::{
-    IngestFailure, LocationChange, LocationState, NewPost, RegisterPostsRequest,
+    IngestFailure, LocationChange, LocationState, NewPost, RegisterPostsRequest, RegisteredPost,
     ReportIngestFailuresRequest, Sample, UpdateLocationsRequest,
 };
 use tonic::Status;
@@ -132,15 +134,13 @@ impl Batch {
         if pictures.is_empty() {
             return Some(());
         }
-        if register(link, &pictures).await?.is_ok() {
-            pictures
-                .into_iter()
-                .for_each(|picture| self.registered(picture));
+        if let Ok(told) = register(link, &pictures).await? {
+            self.registered_all(pictures, &told);
             return Some(());
         }
         for picture in pictures {
             match register(link, std::slice::from_ref(&picture)).await? {
-                Ok(()) => self.registered(picture),
+                Ok(told) => self.registered_all(vec![picture], &told),
                 Err(status) => {
                     refused(&picture.place, &status);
                     self.failures.push(Failure {
@@ -156,9 +156,28 @@ impl Batch {
         Some(())
     }
 
-    fn registered(&mut self, picture: Picture) {
+    fn registered_all(&mut self, pictures: Vec<Picture>, told: &[RegisteredPost]) {
+        // An answer that is too short tells of nothing that was rejected.
+        let rejected = told.iter().map(|post| post.rejected);
+        for (picture, rejected) in pictures.into_iter().zip(rejected.chain(repeat(false))) {
+            self.registered(picture, rejected);
+        }
+    }
+
+    /// A content that was rejected is remembered like any other: the store knows its place, asks
+    /// for it when it is allowed again, and until then nobody reads it (docs/adr/0004). What was
+    /// rendered of it is evicted like the rest.
+    fn registered(&mut self, picture: Picture, rejected: bool) {
         let sha256 = picture.digests.sha256;
-        self.registered += 1;
+        if rejected {
+            tracing::info!(
+                file.path = picture.place.display(),
+                "{} was purged before, and is not catalogued again",
+                picture.place.display()
+            );
+        } else {
+            self.registered += 1;
+        }
         self.checks.push((sha256, picture.checks));
         let record = Record::Held(picture.place.clone(), picture.stamp, sha256);
         self.done(picture.place, record);
@@ -267,7 +286,10 @@ fn refused(place: &Place, status: &Status) {
     );
 }
 
-async fn register(link: &Link, pictures: &[Picture]) -> Option<Result<(), Status>> {
+async fn register(
+    link: &Link,
+    pictures: &[Picture],
+) -> Option<Result<Vec<RegisteredPost>, Status>> {
     let answer = link.insist(|| {
         let posts = pictures
             .iter()
@@ -276,7 +298,7 @@ async fn register(link: &Link, pictures: &[Picture]) -> Option<Result<(), Status
         let mut client = link.posts();
         async move { client.register_posts(RegisterPostsRequest { posts }).await }
     });
-    Some(answer.await?.map(drop))
+    Some(answer.await?.map(|answer| answer.into_inner().posts))
 }
 
 async fn update(link: &Link, changes: &[Change]) -> Option<Result<Vec<u32>, Status>> {
@@ -334,7 +356,7 @@ fn new_post(link: &Link, picture: &Picture) -> NewPost {
         colours: picture.colours.clone(),
         location: Some(link.location(&picture.place, &picture.stamp)),
         traceparent: picture.trace.to_string(),
-        detail: None,
+        detail: picture.detail.map(u32::from),
     }
 }
 

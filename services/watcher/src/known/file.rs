@@ -11,7 +11,7 @@ use crate::{
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The store has it, as a location of a post.
+    /// The store knows what lies here: a post, or content that was rejected.
     Held,
     /// It could not become a post; the store has been told why.
     Failed,
