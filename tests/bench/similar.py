@@ -46,7 +46,7 @@ def main():
     flags = report.flags(__doc__, scale=(1_000_000, 5_000, "posts"), clusters=(10_000, 50, "clusters"),
                          queries=(1_000, 100, "held-out queries"), blocks=(5, 2, "turns"),
                          uniform=(1_000_000, 5_000, "posts of the uniform set; 0 leaves it out"))
-    python = virtual_environment("numpy", "faiss-cpu")
+    python = virtual_environment("numpy==2.4.6", "faiss-cpu==1.15.1")
     table = report.Report("similar", flags, posts=flags.scale, clusters=flags.clusters,
                           dimensions=DIMENSIONS, best=BEST, queries=flags.queries)
     with Cluster(flags.programs) as cluster:
@@ -73,6 +73,7 @@ def fill(cluster, posts, clusters):
 
 def turns(flags, cluster, python, clusters):
     """Blocks of the same queries, ours and FAISS by turns: times of both, and recalls."""
+    # The vectors as the store has them, from which FAISS is filled.
     dump = cluster.folder / "dump"
     cluster.load("dump", "--into", dump)
     flat = Flat(python, dump)

@@ -1,10 +1,23 @@
 //! What an invented post has on file: names, sizes, hashes. Everything follows from its number.
 
+use anyhow::{Context, Result};
 use kit::hex;
 use proto::store::v1::{NewLocation, NewPost, Sample};
 
 use super::hashes::{self, Look};
 use crate::pictures::Dice;
+
+/// The number of the picture of which this one is another encoding, as one in fifty is; otherwise its
+/// own.
+pub(super) fn original(number: u64) -> u64 {
+    number - u64::from(number % 50 == 1)
+}
+
+/// The number of a post, which its SHA-256 begins with.
+pub(super) fn number_of(sha256: &str) -> Result<u64> {
+    let digits = sha256.get(..16).context("a SHA-256 has 64 digits")?;
+    Ok(u64::from_str_radix(digits, 16)?)
+}
 
 /// How posts are made up.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +39,8 @@ impl Books {
             }
             all
         };
-        let (sha256, md5, sample, random) = (bytes(), bytes(), bytes(), bytes());
+        let (mut sha256, md5, sample, random) = (bytes(), bytes(), bytes(), bytes());
+        sha256[..8].copy_from_slice(&number.to_be_bytes());
         let look = if self.drawn {
             hashes::drawn(self.seed, number)
         } else {
@@ -66,5 +80,23 @@ impl Books {
             traceparent: String::new(),
             detail: Some(look.detail),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_tells_its_number_by_its_hash() {
+        let books = Books {
+            seed: 3,
+            drawn: false,
+        };
+        let post = books.post("roots/1", 1_234_567);
+        assert_eq!(number_of(&post.sha256).expect("a number"), 1_234_567);
+        assert_ne!(post.sha256, books.post("roots/1", 1_234_568).sha256);
+        assert_eq!((original(151), original(152)), (150, 152));
+        assert!(number_of("short").is_err());
     }
 }

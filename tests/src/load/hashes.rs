@@ -5,6 +5,7 @@
 
 use renderer::PerceptualHash;
 
+use super::books;
 use crate::pictures::Dice;
 
 const SIDE: usize = 64;
@@ -21,8 +22,7 @@ pub(super) struct Look {
 
 /// Draws the picture of a number and hashes it.
 pub(super) fn drawn(seed: u64, number: u64) -> Look {
-    let again = number % 50 == 1;
-    let drawing = if again { number - 1 } else { number };
+    let drawing = books::original(number);
     let mut dice = Dice::new(seed ^ drawing.rotate_left(20));
     let mut grey = if drawing % 100 == 42 {
         vec![dice.unit() * 255.0; SIDE * SIDE]

@@ -20,12 +20,7 @@ use proto::store::v1::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{
-    library::Library,
-    link::{self, Link},
-    times::Times,
-    vectors::Vectors,
-};
+use super::{books, library::Library, link::Link, times::Times, vectors::Vectors};
 use crate::pictures::Dice;
 
 /// A library, and nodes that do all its tasks.
@@ -209,7 +204,7 @@ impl Node {
 
 impl Invention {
     fn result(&self, task: &LeasedTask) -> Result<TaskResult> {
-        let post: u64 = link::number(&task.post)?;
+        let post = books::number_of(&task.sha256)?;
         let result = match &self.vectors {
             Some(vectors) => task_result::Result::Embedding(EmbedResult {
                 vector: vectors.packed(post).into(),

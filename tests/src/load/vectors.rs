@@ -3,11 +3,15 @@
 
 use half::f16;
 
+use super::books;
 use crate::pictures::Dice;
 
 /// How far members lie from their centre, whose length is 1: two of a centre have a cosine of about
 /// 0.64.
 const SPREAD: f32 = 0.75;
+
+/// How far the vector of another encoding of a picture lies from that of the picture.
+const ENCODED: f32 = 0.1;
 
 /// All vectors that there can be, by number. Vectors have length 1.
 #[derive(Debug)]
@@ -36,6 +40,20 @@ impl Vectors {
 
     /// The vector of a number. Numbers that are not in the library make queries held out from it.
     pub(super) fn of(&self, number: u64) -> Vec<f32> {
+        let original = books::original(number);
+        let mut vector = self.member(original);
+        if number != original {
+            let noise = normal(&mut Dice::new(self.seed ^ number), self.dimensions);
+            let scale = ENCODED / (self.dimensions as f32).sqrt();
+            for (value, noise) in vector.iter_mut().zip(noise) {
+                *value += noise * scale;
+            }
+            unit(&mut vector);
+        }
+        vector
+    }
+
+    fn member(&self, number: u64) -> Vec<f32> {
         let mut dice = Dice::new(self.seed ^ 0x7ec ^ number.rotate_left(24));
         let mut vector = normal(&mut dice, self.dimensions);
         let clusters = self.centres.len() / self.dimensions;
@@ -92,6 +110,7 @@ mod tests {
         let near = all[1..].iter().filter(|v| cosine(v, &all[0]) > 0.4).count();
         assert!((5..35).contains(&near), "{near} of 39 share a cluster");
         assert!(all.iter().all(|v| (cosine(v, v) - 1.0).abs() < 1e-4));
+        assert!(cosine(&vectors.of(50), &vectors.of(51)) > 0.98);
         assert_eq!(vectors.packed(5).len(), 256);
     }
 }
