@@ -4,11 +4,13 @@ use std::{future::Future, path::Path, time::Duration};
 
 use kit::{Credential, client::Peer};
 use proto::store::v1::{
-    GetPostRequest, GetStatsRequest, GetStatsResponse, ListLocationsRequest, ListNodesRequest,
-    ListRootsRequest, ListTasksRequest, Node, Post, PostView, Root, SearchPostsRequest, Task,
-    TaskState, admin_service_client::AdminServiceClient,
-    location_service_client::LocationServiceClient, node_service_client::NodeServiceClient,
-    post_service_client::PostServiceClient, task_service_client::TaskServiceClient,
+    AllowRejectedRequest, EditPostsRequest, GetPostRequest, GetStatsRequest, GetStatsResponse,
+    ListLocationsRequest, ListNodesRequest, ListRootsRequest, ListTasksRequest, NewTag, Node, Post,
+    PostEdit, PostView, PurgePostsRequest, RestorePostsRequest, Root, SearchPostsRequest, Task,
+    TaskState, TrashPostsRequest, admin_service_client::AdminServiceClient,
+    edit_service_client::EditServiceClient, location_service_client::LocationServiceClient,
+    node_service_client::NodeServiceClient, post_service_client::PostServiceClient,
+    task_service_client::TaskServiceClient, trash_service_client::TrashServiceClient,
 };
 use tokio::runtime::Runtime;
 use tonic::Status;
@@ -148,5 +150,75 @@ impl Store {
     pub fn nodes(&self) -> Result<Vec<Node>, String> {
         let call = NodeServiceClient::new(self.peer.channel());
         Ok(self.ask({ call }.list_nodes(ListNodesRequest {}))?.nodes)
+    }
+
+    /// Adds a tag to a post and removes another.
+    ///
+    /// # Errors
+    /// With the status as text.
+    pub fn edit(&self, post: &str, add: &str, remove: &str) -> Result<(), String> {
+        let edit = PostEdit {
+            post: post.to_owned(),
+            add: vec![NewTag {
+                name: add.to_owned(),
+                category: 0,
+            }],
+            remove: vec![remove.to_owned()],
+            ..PostEdit::default()
+        };
+        let request = EditPostsRequest { edits: vec![edit] };
+        self.ask(EditServiceClient::new(self.peer.channel()).edit_posts(request))
+            .map(drop)
+    }
+
+    /// Puts a post into the trash.
+    ///
+    /// # Errors
+    /// With the status as text.
+    pub fn trash(&self, post: &str) -> Result<(), String> {
+        let names = vec![post.to_owned()];
+        self.ask(
+            self.trash_service()
+                .trash_posts(TrashPostsRequest { names }),
+        )
+        .map(drop)
+    }
+
+    /// Takes a post out of the trash.
+    ///
+    /// # Errors
+    /// With the status as text.
+    pub fn restore(&self, post: &str) -> Result<(), String> {
+        let names = vec![post.to_owned()];
+        let call = RestorePostsRequest { names };
+        self.ask(self.trash_service().restore_posts(call)).map(drop)
+    }
+
+    /// Ends a post that is in the trash.
+    ///
+    /// # Errors
+    /// With the status as text.
+    pub fn purge(&self, post: &str) -> Result<(), String> {
+        let names = vec![post.to_owned()];
+        self.ask(
+            self.trash_service()
+                .purge_posts(PurgePostsRequest { names }),
+        )
+        .map(drop)
+    }
+
+    /// Lets a rejected content come back; whether it was rejected, as 1 or 0.
+    ///
+    /// # Errors
+    /// With the status as text.
+    pub fn allow(&self, sha256: &str) -> Result<u64, String> {
+        let sha256s = vec![sha256.to_owned()];
+        let call = AllowRejectedRequest { sha256s };
+        let answer = self.ask(self.trash_service().allow_rejected(call))?;
+        Ok(answer.allowed)
+    }
+
+    fn trash_service(&self) -> TrashServiceClient<kit::client::Channel> {
+        TrashServiceClient::new(self.peer.channel())
     }
 }
