@@ -23,9 +23,9 @@ ALWAYS_ON = ("kumo-store", "kumo-watcher", "kumo-renderer", "kumo-similarity")
 
 
 def main():
-    flags = report.flags(__doc__, files=(L1, 200, "files watched"), folders=(10_000, 20, "folders of 100 files"),
+    flags = report.flags(__doc__, files=(L1, 200, "files watched"), posts=(L1, 500, "posts of L1"), folders=(10_000, 20, "folders of 100 files"),
                          queries=(1_000, 100, "queries"), quiet=(30, 3, "seconds without work before a look"))
-    table = report.Report("idle", flags, files=flags.files, folders=flags.folders, queries=flags.queries)
+    table = report.Report("idle", flags, files=flags.files, posts=flags.posts, folders=flags.folders, queries=flags.queries)
     watcher = watched(table, flags, pictures(flags.programs, flags.files, tiny=True), flags.files, "M1", 16)
     store = stored(table, flags)
     table.row("M3", "store with L1 and watcher together", store + watcher, "MiB", most=64)
@@ -50,7 +50,7 @@ def watched(table, flags, folder, files, name, most):
 
 def stored(table, flags):
     """The store and the similarity index with L1. Gives the store's memory in MiB."""
-    data = library(flags.programs, "L1")
+    data = library(flags.programs, "L1" if flags.posts == L1 else str(flags.posts))
     queries = BENCH / "queries-idle.txt"
     command = [flags.programs / "examples/search_library", data, queries, flags.queries]
     subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)

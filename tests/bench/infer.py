@@ -54,8 +54,9 @@ def main():
     if not LIBRARY:
         raise SystemExit("ONNX Runtime is missing: make runtime")
     small = not flags.full
-    models = BENCH / f"models{'-small' if small else ''}"
     make = REPOSITORY / "tests/bench/models/make.py"
+    code = hashlib.sha256(make.read_bytes()).hexdigest()[:8]
+    models = BENCH / f"models-{'small' if small else 'full'}-{code}"
     python = virtual_environment(*(line for line in (make.parent / "requirements.txt").read_text().split("\n")
                                    if line and not line.startswith("#")))
     if not (models / "siglip-b-384/model.toml").is_file():

@@ -16,9 +16,9 @@ from .rig.library import library
 
 def main():
     flags = report.flags(__doc__, queries=(10_000, 500, "queries"), starts=(5, 2, "starts"),
-                         large=(1_000_000, 20_000, "posts of L2"))
-    table = report.Report("search", flags, queries=flags.queries, large=flags.large)
-    measure(table, flags, "L1", "L1", ready=0.5)
+                         small=(13_028, 500, "posts of L1"), large=(1_000_000, 3_000, "posts of L2"))
+    table = report.Report("search", flags, queries=flags.queries, small=flags.small, large=flags.large)
+    measure(table, flags, "L1", "L1" if flags.small == 13_028 else str(flags.small), ready=0.5)
     measure(table, flags, "L2", "L2" if flags.large == 1_000_000 else str(flags.large), ready=6)
     table.finish()
 

@@ -154,6 +154,7 @@ filter = "bicubic"
 
 [output]
 activation = "l2"
+dimensions = {width}
 
 [batch]
 max = 32

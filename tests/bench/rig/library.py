@@ -10,12 +10,11 @@ from . import machine
 CORE = machine.REPOSITORY / "services/store/core"
 
 
-def library(programs, name):
+def library(programs, name, vectors=True):
     """Data folder of a store with this library: `L1`, `L2`, or a number of posts."""
-    code = hashlib.sha256()
-    for path in sorted([*CORE.glob("examples/fill_library/*"), *CORE.glob("schema/*.sql")]):
-        if path.is_file():
-            code.update(path.read_bytes())
+    code = hashlib.sha256(b"with vectors" if vectors else b"without")
+    for path in sorted([*CORE.glob("examples/fill_library/*.rs"), *CORE.glob("schema/*.sql")]):
+        code.update(path.read_bytes())
     folder = machine.BENCH / f"library-{name}-{code.hexdigest()[:8]}"
     if not folder.is_dir():
         for old in machine.BENCH.glob(f"library-{name}-*"):
