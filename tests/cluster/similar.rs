@@ -343,9 +343,8 @@ fn live_all(part: u64, parts: u64) {
         .build()
         .expect("a runtime can be made");
     for seed in (first..first + runs).filter(|seed| seed % parts == part) {
-        if let Err(why) = runtime.block_on(live(seed)) {
-            panic!("{why}");
-        }
+        let ended = runtime.block_on(live(seed));
+        assert!(ended.is_ok(), "{}", ended.err().unwrap_or_default());
     }
 }
 

@@ -93,10 +93,7 @@ impl Library {
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
-        match self.attempt(ask).await {
-            Ok(answer) => answer,
-            Err(status) => panic!("the store refuses: {status:?}"),
-        }
+        self.attempt(ask).await.expect("the store takes it")
     }
 
     async fn attempt<T, F>(&self, ask: impl Fn(Asker) -> F) -> Result<T, Status>

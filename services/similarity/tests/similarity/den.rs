@@ -29,7 +29,6 @@ pub(super) struct Den {
     service: Option<(Context, JoinHandle<Result<(), kumo_similarity::Error>>)>,
 }
 
-/// The service after it was killed: what is in the folder is all that is left of it.
 impl Den {
     /// Both, the store holding what `fill` puts there.
     pub(super) async fn new(fill: impl FnOnce(&mut State)) -> Self {
@@ -127,15 +126,12 @@ impl Den {
 
     /// Waits until everything that the store knows was taken in.
     pub(super) async fn abreast(&self) -> GetIndexResponse {
-        let (cursor, model) = {
-            let state = self.store.state();
-            (state.cursor(), state.model.clone())
-        };
         self.until("is abreast of the store", |index| {
+            let state = self.store.state();
             index.following
                 && index.lag == 0
-                && index.cursor == Some(cursor)
-                && index.model == model
+                && index.cursor == Some(state.cursor())
+                && index.model == state.model
         })
         .await
     }
