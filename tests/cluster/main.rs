@@ -5,4 +5,8 @@ mod arrival;
 mod confinement;
 mod death;
 mod refusal;
+mod retrieval;
+mod similar;
+mod trash;
 mod up;
+mod vectors;
