@@ -180,6 +180,7 @@ fn an_embedder_killed_in_mid_batch_loses_nothing() {
     let store = machine.store();
     let reader = Reader::new(&machine, None);
     let mut before = Vectors::new();
+    let mut held_back = 0;
     for _ in 0..3 {
         let done = store.stats().expect("answers").embeddings;
         let embedder = start_embedder(&machine);
@@ -192,12 +193,14 @@ fn an_embedder_killed_in_mid_batch_loses_nothing() {
             }
         });
         embedder.kill();
+        held_back += store.stats().expect("answers").tasks_leased;
         let vectors = reader.vectors().expect("answers");
         for (post, vector) in before.iter().filter(|(_, vector)| !vector.is_empty()) {
             assert_eq!(vectors.get(post), Some(vector), "what was there stays");
         }
         before = vectors;
     }
+    assert!(held_back > 0, "no kill hit a batch");
     let _embedder = start_embedder(&machine);
     machine.settle(POSTS, 180);
     let vectors = reader.settled(usize::try_from(POSTS).expect("few"));
