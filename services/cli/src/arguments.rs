@@ -51,9 +51,8 @@ const TEMPLATE: &str = "\
 {about-with-newline}
 {usage-heading} {usage}
 
-{before-help}{options}
-
-{after-help}";
+{before-help}Everywhere:
+{options}{after-help}";
 
 const EXAMPLES: &str = "\
 Start here:

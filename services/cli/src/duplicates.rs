@@ -147,26 +147,25 @@ fn add_row(
     let is_kept = member.post == group.keeper;
     let post = posts.get(&*member.post);
     let text = |text: &dyn Fn(&Post) -> String| post.map_or_else(String::new, |post| text(post));
+    let cosine = member.cosine.map(|cosine| format!("{cosine:.3}"));
+    // Of the one to keep is said why, of the others how far they are from it.
+    let [mark, distance, cosine, why] = if is_kept {
+        let (none, why) = (String::new, group.keeper_reason.clone());
+        ["keep".to_owned(), none(), none(), why]
+    } else {
+        let (none, distance) = (String::new, member.distance.to_string());
+        [none(), distance, cosine.unwrap_or_default(), none()]
+    };
     table.row([
         amount::count(number),
-        if is_kept { "keep" } else { "" }.to_owned(),
+        mark,
         member.post.clone(),
         text(&|post| format!("{}×{}", post.width, post.height)),
         text(&|post| amount::bytes(post.byte_size)),
-        if is_kept {
-            String::new()
-        } else {
-            member.distance.to_string()
-        },
-        member
-            .cosine
-            .map_or_else(String::new, |cosine| format!("{cosine:.3}")),
+        distance,
+        cosine,
         text(&path),
-        if is_kept {
-            group.keeper_reason.clone()
-        } else {
-            String::new()
-        },
+        why,
     ]);
 }
 

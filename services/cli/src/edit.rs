@@ -21,6 +21,8 @@ use parse::{Change, parse};
 
 /// Most tags in one call.
 const MOST_TAGS: usize = 5000;
+/// Most posts that the table shows.
+const SHOWN: u64 = 100;
 
 /// Flags of `kumo edit`.
 #[derive(Debug, Args)]
@@ -44,7 +46,7 @@ White space in a tag becomes `_`. An edit stands until it is withdrawn; models c
 JSON keys of each line: post, rating, tags [], changed_seq.")]
 pub(crate) struct Flags {
     /// Posts by number, SHA-256, MD5 or file (`-`: from stdin), then edits.
-    #[arg(value_name = "POST|EDIT", required = true)]
+    #[arg(value_name = "POST|EDIT")]
     words: Vec<String>,
 
     /// Say nothing of this tag any more.
@@ -113,7 +115,7 @@ async fn edit(
         for post in answer?.posts {
             if terminal.json() {
                 terminal.object(&as_json(&post))?;
-            } else if done < BATCH as u64 {
+            } else if done < SHOWN {
                 let rating = words::rating(post.rating()).to_owned();
                 table.row([post.post, rating, post.tags.join(" ")]);
             }
@@ -126,8 +128,13 @@ async fn edit(
         return Ok(());
     }
     terminal.table(&table)?;
-    if done != 1 {
-        terminal.say(&format!("{} edited", amount::of(done, "post")));
+    let edited = amount::of(done, "post");
+    match done {
+        1 => {}
+        done if done > SHOWN => {
+            terminal.say(&format!("{edited} edited, of which {SHOWN} are shown"));
+        }
+        _ => terminal.say(&format!("{edited} edited")),
     }
     Ok(())
 }

@@ -99,7 +99,7 @@ async fn show(flags: &ShowFlags, session: &Session) -> Result<(), Error> {
             }
             let tags: Vec<&str> = record.tags.iter().map(|tag| &*tag.name).collect();
             let text = format!(
-                "{} {}  {}  {}\n",
+                "{} {}  {}  {}",
                 record.source,
                 record.external_id,
                 words::rating(record.rating()),

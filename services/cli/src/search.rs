@@ -36,6 +36,7 @@ Examples:
   kumo search red_theme --watch                 new posts as they come, until Ctrl-C
 
 similar:POST or similar:FILE stands once, without a sign, outside parentheses, and without order:.
+--watch takes no order: either.
 JSON keys of each line: those of `kumo post` without locations, predictions, edits and records (with
 --long: all); with similar: also score. The number of all matches and the token of the next page go
 to stderr; with --json, the last line is {\"total\":N,\"next_page_token\":\"…\"} (not with --watch).")]
@@ -165,6 +166,14 @@ async fn similar(
     show::page(flags, &page, &score, session)?;
     if !session.terminal.json() {
         channel::missing(&found, false, &session.terminal);
+        if found
+            .channels
+            .iter()
+            .any(|report| report.reason == "NO_EMBEDDER")
+        {
+            let hint = "`kumo similar --wait` waits until an embedder is there";
+            session.terminal.hint(hint);
+        }
     }
     Ok(())
 }

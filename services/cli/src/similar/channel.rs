@@ -61,41 +61,24 @@ pub(super) fn as_json(report: &ChannelReport) -> Value {
     })
 }
 
-/// Tells a person which channels were left out, why, and what helps.
-pub(crate) fn missing(found: &SimilarPosts, waits: bool, terminal: &Terminal) {
-    for report in found.channels.iter().filter(|report| !report.used) {
-        if report.reason.is_empty() {
-            continue;
-        }
+/// Tells a person which channels were left out, why, and what helps. That a picture has no tags is
+/// only told if `tags` was asked for by name (`named`).
+pub(crate) fn missing(found: &SimilarPosts, named: bool, terminal: &Terminal) {
+    let left_out = found.channels.iter().filter(|report| {
+        let is_natural = report.reason == "NOT_IN_SUBJECT" && !named;
+        !report.used && !report.reason.is_empty() && !is_natural
+    });
+    for report in left_out {
         terminal.say(&format!(
             "without {}: {} ({})",
             name(report.channel()),
             report.message,
             report.reason
         ));
-        if let Some(hint) = hint(&report.reason, waits) {
-            terminal.hint(hint);
-        }
     }
     if found.lag > 0 {
         let lag = crate::amount::of(found.lag, "change");
         terminal.say(&format!("the index is {lag} behind the library"));
-    }
-}
-
-fn hint(reason: &str, waits: bool) -> Option<&'static str> {
-    match reason {
-        "NO_EMBEDDER" if !waits => {
-            Some("one was asked for, and `kumo up` starts it; `kumo similar --wait` waits for it")
-        }
-        "NO_EMBEDDER" | "EMBEDDER_FAILED" => Some(
-            "`kumo nodes` shows the embedders; the log of that of `kumo up` is DATA/logs/embedder.log",
-        ),
-        "NO_MODEL" => Some("`kumo up` registers an embedding model; `kumo models` lists them"),
-        "NOT_EMBEDDED" => Some("`kumo models` shows how far the embedding is"),
-        "NO_TAGS" => Some("`kumo edit POST +tag` gives it one"),
-        "STORE_UNAVAILABLE" => Some("`kumo status` says how the store is"),
-        _ => None,
     }
 }
 
