@@ -17,11 +17,14 @@ use tonic::Status;
 
 use crate::fake::{Fake, Said, ask, data, kumo, tell};
 
+/// Calls and the names in them.
+type Named = Vec<(&'static str, Vec<String>)>;
+
 /// What the store was told.
 #[derive(Clone, Default)]
 struct Told {
     edits: Arc<Mutex<Vec<Vec<PostEdit>>>>,
-    names: Arc<Mutex<Vec<(&'static str, Vec<String>)>>>,
+    names: Arc<Mutex<Named>>,
     queries: Arc<Mutex<Vec<String>>>,
     records: Arc<Mutex<Vec<Vec<SourceRecord>>>>,
 }
@@ -32,7 +35,7 @@ impl Told {
         all.push((what, names));
     }
 
-    fn names(&self) -> Vec<(&'static str, Vec<String>)> {
+    fn names(&self) -> Named {
         self.names.lock().expect("no test panics in it").clone()
     }
 }
@@ -181,6 +184,11 @@ fn an_edit_of_many_posts_goes_in_batches() {
         edits.iter().map(Vec::len).collect()
     };
     assert_eq!(sizes(&told), [500, 500, 200]);
+    assert!(
+        said.err.contains("1,200 posts edited, of which 100"),
+        "{}",
+        said.err
+    );
     assert_eq!(
         told.queries.lock().expect("no test panics in it")[..],
         ["-dark"]

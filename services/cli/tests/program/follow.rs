@@ -22,7 +22,7 @@ fn change(number: u64, deleted: bool) -> Change {
 }
 
 /// Posts 1 and 2 match already; 3 to 6 change in pairs, of which the even ones match and 6 is gone.
-fn feed(requests: Vec<WatchChangesRequest>) -> Result<Vec<WatchChangesResponse>, tonic::Status> {
+fn feed(requests: &[WatchChangesRequest]) -> Result<Vec<WatchChangesResponse>, tonic::Status> {
     let cursor = requests[0].cursor.expect("from a position");
     assert_eq!(cursor.epoch, 9);
     let page = |changes: Vec<Change>, seq| WatchChangesResponse {
@@ -66,7 +66,10 @@ fn a_watched_search_prints_each_post_that_begins_to_match_once() {
     let store = Fake::default()
         .on("/kumo.store.v1.AdminService/GetStats", stats)
         .on("/kumo.store.v1.MatchService/MatchQuery", matching)
-        .on_all("/kumo.store.v1.FeedService/WatchChanges", feed)
+        .on_all(
+            "/kumo.store.v1.FeedService/WatchChanges",
+            |requests: Vec<WatchChangesRequest>| feed(&requests),
+        )
         .on("/kumo.store.v1.PostService/SearchPosts", search)
         .serve();
     let data = data();

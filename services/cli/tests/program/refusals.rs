@@ -101,4 +101,5 @@ fn help_and_completions_need_no_cluster() {
     assert!(said.out.contains("kumo up ~/Pictures") && said.out.contains("77 denied"));
     let said = run(folder.path(), &["completions", "bash"]);
     assert!(said.code == Some(0) && said.out.contains("_kumo()"));
+    assert!(said.out.contains("duplicates") && said.out.contains("--similarity"));
 }

@@ -54,6 +54,12 @@ fn found() -> SimilarPosts {
         message: "no embedding node is online".to_owned(),
         ..ChannelReport::default()
     };
+    let tagless = ChannelReport {
+        channel: Channel::Tags.into(),
+        reason: "NOT_IN_SUBJECT".to_owned(),
+        message: "a picture has no tags".to_owned(),
+        ..ChannelReport::default()
+    };
     let used = ChannelReport {
         channel: Channel::PerceptualHash.into(),
         weight: 1.0,
@@ -72,7 +78,7 @@ fn found() -> SimilarPosts {
             ),
             similar("posts/4", 0.25, vec![score(Channel::PerceptualHash, 0.25)]),
         ],
-        channels: vec![left_out, used],
+        channels: vec![left_out, tagless, used],
         lag: 3,
         ..SimilarPosts::default()
     }
@@ -89,6 +95,11 @@ impl Asked {
     fn last_options(&self) -> SimilarOptions {
         let options = self.options.lock().expect("no test panics in it");
         options.last().cloned().expect("was asked")
+    }
+
+    fn times(&self, subject: &str) -> usize {
+        let subjects = self.subjects.lock().expect("no test panics in it");
+        subjects.iter().filter(|asked| *asked == subject).count()
     }
 
     fn last_subject(&self) -> String {
@@ -114,7 +125,20 @@ fn cluster() -> (SocketAddr, Asked) {
             if name == "posts/999" {
                 return Err(Status::not_found("there is no posts/999"));
             }
+            let failing = name == "posts/77" && asked.times(&name) == 0;
             note(&asked, name, request.options);
+            if failing {
+                let gone = ChannelReport {
+                    channel: Channel::Embedding.into(),
+                    reason: "EMBEDDER_FAILED".to_owned(),
+                    ..ChannelReport::default()
+                };
+                let found = SimilarPosts {
+                    channels: vec![gone],
+                    ..SimilarPosts::default()
+                };
+                return Ok(FindSimilarResponse { found: Some(found) });
+            }
             Ok(FindSimilarResponse {
                 found: Some(found()),
             })
@@ -167,7 +191,7 @@ fn cluster() -> (SocketAddr, Asked) {
         )
         .on(
             "/kumo.similarity.v1.SimilarityService/ListDuplicates",
-            duplicates,
+            |request: ListDuplicatesRequest| duplicates(&request),
         )
         .on("/kumo.store.v1.PostService/SearchPosts", search)
         .on("/kumo.store.v1.PostService/GetPost", get)
@@ -176,7 +200,7 @@ fn cluster() -> (SocketAddr, Asked) {
     (address, asked)
 }
 
-fn duplicates(request: ListDuplicatesRequest) -> Result<ListDuplicatesResponse, Status> {
+fn duplicates(request: &ListDuplicatesRequest) -> Result<ListDuplicatesResponse, Status> {
     let member = |post: &str, distance, cosine| DuplicatePost {
         post: post.to_owned(),
         distance,
@@ -260,7 +284,24 @@ fn look_alikes_of_a_post_come_with_the_score_of_each_channel_and_what_was_left_o
 
     let said = ask(cluster, &["similar", "12", "--ids"]);
     assert_eq!(said.out, "posts/9\nposts/4\n");
-    assert!(said.err.contains("--wait"), "{}", said.err);
+    assert!(said.err.contains("NO_EMBEDDER"), "{}", said.err);
+    assert!(
+        !said.err.contains("NOT_IN_SUBJECT"),
+        "nobody asked for tags"
+    );
+    let said = ask(cluster, &["similar", "12", "--channel", "tags"]);
+    assert!(said.err.contains("NOT_IN_SUBJECT"), "{}", said.err);
+}
+
+#[test]
+fn who_waits_is_answered_by_the_embedder_that_comes_after_one_that_went() {
+    let (cluster, asked) = cluster();
+    let said = ask(cluster, &["similar", "77", "--wait", "--ids"]);
+    assert_eq!((said.code, asked.times("posts/77")), (Some(0), 2));
+    assert_eq!(said.out, "posts/9\nposts/4\n");
+    assert_eq!(asked.last_options().wait.map(|wait| wait.seconds), Some(58));
+    let said = ask(cluster, &["similar", "77"]);
+    assert_eq!((said.code, asked.times("posts/77")), (Some(0), 3));
 }
 
 #[test]
@@ -337,7 +378,7 @@ fn a_search_for_look_alikes_asks_one_service_who_and_the_other_what() {
         lines[1].starts_with("0.750") && lines[2].contains("posts/4"),
         "{lines:?}"
     );
-    assert!(said.err.contains("NO_EMBEDDER"), "{}", said.err);
+    assert!(said.err.contains("kumo similar --wait"), "{}", said.err);
     let options = asked.last_options();
     assert_eq!(
         (options.query.as_str(), options.page_size),
