@@ -13,14 +13,16 @@ use crate::{
     connection::Connection,
     error::Error,
     run::Session,
-    selection::{BATCH, found, named},
+    selection::{found, named},
     terminal::{Table, Tally},
     words,
 };
 use parse::{Change, parse};
 
 /// Most tags in one call.
-const MOST_TAGS: usize = 5000;
+const MOST_TAGS: usize = 1000;
+/// Most posts in one call.
+const MOST_POSTS: usize = 100;
 /// Most posts that the table shows.
 const SHOWN: u64 = 100;
 
@@ -101,7 +103,7 @@ async fn edit(
     let terminal = &session.terminal;
     let mut client = EditServiceClient::new(connection.store());
     let mut tally = Tally::new(numbers.len() as u64, "post");
-    let batch = (MOST_TAGS / change.tags().max(1)).clamp(1, BATCH);
+    let batch = (MOST_TAGS / change.tags().max(1)).clamp(1, MOST_POSTS);
     let mut table = Table::new(["post", "rating", "tags"]);
     let mut done = 0;
     for numbers in numbers.chunks(batch) {

@@ -17,7 +17,7 @@ mod tag;
 mod task;
 mod trash;
 
-use std::{pin::Pin, time::Duration};
+use std::{ops::RangeInclusive, pin::Pin, time::Duration};
 
 use futures_util::Stream;
 use kit::{Context, Fault, Scope, Shutdown, Tasks, code, server::Api};
@@ -41,6 +41,8 @@ const LARGE_REQUEST: usize = 8 << 20;
 const LARGEST_REQUEST: usize = 16 << 20;
 /// Answers are kept below what clients accept by default, which is 4 MiB.
 const ANSWER: usize = 3 << 20;
+/// Times that a Timestamp may hold, unix seconds: the years 1 to 9999.
+const TIMES: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// What each method needs.
 const SCOPES: &[(&str, Scope)] = &[
@@ -179,14 +181,15 @@ fn timestamp(unix_ms: i64) -> Option<Timestamp> {
     })
 }
 
-/// A message as unix milliseconds.
+/// A message as unix milliseconds. What no client could read in JSON is refused: it would spoil
+/// every answer that tells it.
 fn unix_ms(field: &str, time: Timestamp) -> Result<i64, Error> {
-    let millis = i64::from(time.nanos) / 1_000_000;
-    time.seconds
-        .checked_mul(1_000)
-        .and_then(|seconds| seconds.checked_add(millis))
-        .filter(|_| (0..1_000_000_000).contains(&time.nanos))
-        .ok_or_else(|| Error::field(field, &time.seconds, "a time"))
+    let told = TIMES.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
+    if !told {
+        let rule = "a time in the years 1 to 9999";
+        return Err(Error::field(field, &time.seconds, rule));
+    }
+    Ok(time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000)
 }
 
 /// A length of time as a message.
@@ -222,6 +225,24 @@ mod tests {
     fn times_before_1970_have_positive_nanoseconds() {
         let time = timestamp(-1).expect("in range");
         assert_eq!((time.seconds, time.nanos), (-1, 999_000_000));
+    }
+
+    #[test]
+    fn times_that_json_cannot_say_are_refused() {
+        let read = |seconds, nanos| unix_ms("fetch_time", Timestamp { seconds, nanos });
+        for seconds in [*TIMES.start(), 0, *TIMES.end()] {
+            let ms = read(seconds, 5_000_000).expect("is a time");
+            let told = timestamp(ms).expect("is a time");
+            assert_eq!((told.seconds, told.nanos), (seconds, 5_000_000));
+        }
+        let far = [TIMES.start() - 1, TIMES.end() + 1, i64::MIN, i64::MAX];
+        for (seconds, nanos) in far
+            .map(|far| (far, 0))
+            .into_iter()
+            .chain([(0, -1), (0, 1_000_000_000)])
+        {
+            assert!(read(seconds, nanos).is_err(), "{seconds} s {nanos} ns");
+        }
     }
 
     #[test]

@@ -14,10 +14,11 @@ use crate::store::{Store, Write};
 use crate::tag::normalize;
 use crate::{Category, Error, Now, PostId, Rating, TagId};
 
-/// Most posts in one call of [`Write::edit_posts`].
-pub const MAX_POSTS: usize = 500;
+/// Most posts in one call of [`Write::edit_posts`]: all of them are edited in one request, which
+/// is to hold the store for milliseconds.
+pub const MAX_POSTS: usize = 100;
 /// Most tags in one call of [`Write::edit_posts`].
-pub const MAX_TAGS: usize = 5_000;
+pub const MAX_TAGS: usize = 1_000;
 /// Most tags of one post that people may have said something about.
 pub const MAX_EDITS: usize = 2_000;
 /// Longest name of an editor, bytes; what is longer is cut.
@@ -166,11 +167,11 @@ impl Write<'_> {
         let editor = &editor[..editor.floor_char_boundary(MAX_EDITOR)];
         let mut posts = Vec::with_capacity(edits.len());
         for edit in edits {
-            self.existing(edit.post)?;
-            if self.edit_post(edit, editor, now)? {
-                self.rederive(edit.post)?;
-            }
-            posts.push(self.existing(edit.post)?);
+            let post = self.existing(edit.post)?;
+            posts.push(match self.edit_post(edit, editor, now)? {
+                true => self.rederived(post)?,
+                false => post,
+            });
         }
         Ok(posts)
     }

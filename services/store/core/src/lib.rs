@@ -30,6 +30,7 @@ pub mod query;
 mod rating;
 pub mod rejected;
 pub mod root;
+mod running;
 pub mod source_record;
 mod stats;
 mod store;

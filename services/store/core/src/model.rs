@@ -79,6 +79,8 @@ pub struct Model {
 pub struct Progress {
     /// Posts that have a result.
     pub done: u64,
+    /// Of these, posts outside the trash.
+    pub done_live: u64,
     /// Posts that the backfill has yet to look at, at most.
     pub backfill_left: u64,
 }
@@ -199,7 +201,9 @@ impl Store {
     pub fn model(&self, id: ModelId) -> Result<Model, Error> {
         let models = self.models()?;
         let model = models.iter().find(|model| model.id == id);
-        model.cloned().ok_or_else(|| Error::not_found("model", &id))
+        model
+            .cloned()
+            .ok_or_else(|| Error::not_found("model", &format!("models/{id}")))
     }
 
     /// Active models by number.
@@ -214,13 +218,14 @@ impl Store {
 
     /// How far the library is with a model.
     pub fn progress(&self, id: ModelId) -> Result<Progress, Error> {
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT done, backfill_next FROM model WHERE id = ?1")?;
+        let mut select = self.conn.prepare_cached(
+            "SELECT done, done - done_trashed, backfill_next FROM model WHERE id = ?1",
+        )?;
         Ok(select.query_row(params![id], |row| {
             Ok(Progress {
                 done: row.get::<_, i64>(0)?.cast_unsigned(),
-                backfill_left: u64::from(row.get::<_, PostId>(1)?),
+                done_live: row.get::<_, i64>(1)?.cast_unsigned(),
+                backfill_left: u64::from(row.get::<_, PostId>(2)?),
             })
         })?)
     }

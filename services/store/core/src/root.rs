@@ -103,7 +103,7 @@ impl Store {
         select
             .query_and_then(params![id], read)?
             .next()
-            .unwrap_or_else(|| Err(Error::not_found("root", &id)))
+            .unwrap_or_else(|| Err(Error::not_found("root", &format!("roots/{id}"))))
     }
 }
 

@@ -45,8 +45,8 @@ pub struct Stats {
     pub memory: Memory,
     /// Posts that some active model's backfill has yet to look at, at most.
     pub backfill_left: u64,
-    /// Posts that have a result of the active model that is furthest behind, so at least as many
-    /// as have one of every active model; 0 if no model is active.
+    /// Posts outside the trash that have a result of the active model that is furthest behind, so
+    /// at least as many as have one of every active model; 0 if no model is active.
     pub posts_done: u64,
 }
 
@@ -80,7 +80,8 @@ impl Store {
             }
             backfill_left += progress.backfill_left;
             if model.active {
-                least_done = Some(least_done.map_or(progress.done, |d| d.min(progress.done)));
+                least_done =
+                    Some(least_done.map_or(progress.done_live, |d| d.min(progress.done_live)));
             }
         }
         let roots = self.roots()?;

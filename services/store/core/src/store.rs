@@ -17,6 +17,7 @@ use crate::lease::{Leases, Limits};
 use crate::model::Cache;
 use crate::packed::unpack_ascending;
 use crate::presence::Presence;
+use crate::running::Running;
 use crate::tag::TagTable;
 use crate::{Error, Now, PostId, Rating, migrate};
 use directory::Directory;
@@ -54,6 +55,7 @@ pub struct Store {
     pub(crate) models: RefCell<Cache>,
     pub(crate) presence: Presence,
     pub(crate) capacity: Capacity,
+    pub(crate) running: Running,
     group: Option<Group>,
     /// Why nothing may be written any more.
     fatal: Option<String>,
@@ -82,6 +84,7 @@ impl Store {
         let conn = connect(&path)?;
         migrate::migrate(&conn, &path)?;
         let epoch = epoch(&conn)?;
+        let running = Running::read(&conn, now)?;
         let mut store = Self {
             conn,
             path,
@@ -93,6 +96,7 @@ impl Store {
             models: RefCell::default(),
             presence: Presence::default(),
             capacity: Capacity::default(),
+            running,
             group: None,
             fatal: None,
             _directory: directory,

@@ -2,11 +2,12 @@
 //!
 //! A post in the trash keeps everything; searches pass it by. It ends after thirty days, or when a
 //! person says so: then all that is known of it goes, a tombstone stays in the feed, and its
-//! content is rejected ([`crate::rejected`]).
+//! content is rejected ([`crate::rejected`]). The thirty days are running time of the store, so that
+//! a wall clock that is set wrong ends nothing.
 
 use std::collections::HashSet;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use crate::error::at_most;
 use crate::index::Standing;
@@ -15,45 +16,85 @@ use crate::{Error, Now, PostId};
 
 /// Most posts in one call.
 pub const MAX_POSTS: usize = 500;
-/// How long a post stays in the trash, milliseconds: 30 days of the wall clock.
+/// How long a post stays in the trash, milliseconds: 30 days of the store's running time.
 pub const KEPT_MS: i64 = 30 * 24 * 3_600 * 1_000;
-/// Posts that end in one slice of upkeep.
-const SLICE: u32 = 20;
+/// Posts of which everything goes in one request: a quarter of a millisecond each.
+const SLICE: u32 = 40;
+/// In place of the running time at which a post was put into the trash: a person ended it, and
+/// nothing brings it back.
+const ENDED: i64 = -1;
 
 impl Store {
-    /// Whether a post has been in the trash for its time.
-    pub fn purge_is_due(&self, now: Now) -> Result<bool, Error> {
-        Ok(!self.purge_due(now, 1)?.is_empty())
+    /// Whether upkeep has to look after the trash: a post has been there for its time, or it is
+    /// to be written down how long the others have. While the trash is empty, never.
+    pub fn trash_is_due(&self, now: Now) -> Result<bool, Error> {
+        let mut first = self.conn.prepare_cached(
+            "SELECT min(trashed_ran_ms) FROM post WHERE trashed_ran_ms IS NOT NULL",
+        )?;
+        let Some(first) = first.query_row([], |row| row.get::<_, Option<i64>>(0))? else {
+            return Ok(false);
+        };
+        Ok(first <= self.due_since(now) || self.running_is_stale(now)?)
     }
 
-    fn purge_due(&self, now: Now, limit: u32) -> Result<Vec<PostId>, Error> {
+    /// What was put into the trash at this running time, or before it, is to end.
+    fn due_since(&self, now: Now) -> i64 {
+        self.ran_ms(now).saturating_sub(KEPT_MS).max(ENDED)
+    }
+
+    /// The running time at which a post was put into the trash; `None` if it is not there. One
+    /// that was ended is none any more.
+    fn trashed_since(&self, id: PostId) -> Result<Option<i64>, Error> {
+        let mut select = self
+            .conn
+            .prepare_cached("SELECT trashed_ran_ms FROM post WHERE id = ?1")?;
+        let since = select.query_row(params![id], |row| row.get::<_, Option<i64>>(0));
+        match since.optional()? {
+            Some(since) if since != Some(ENDED) => Ok(since),
+            Some(_) | None => Err(Error::not_found("post", &format!("posts/{id}"))),
+        }
+    }
+
+    fn trashed(&self, id: PostId) -> Result<i64, Error> {
+        self.trashed_since(id)?
+            .ok_or(Error::NotTrashed { post: id })
+    }
+
+    /// Some that were put into the trash at a running time or before it; those first that a person
+    /// ended.
+    fn trashed_before(&self, ran_ms: i64, limit: u32) -> Result<Vec<PostId>, Error> {
         let mut select = self.conn.prepare_cached(
-            "SELECT id FROM post WHERE trashed_ms <= ?1 ORDER BY trashed_ms LIMIT ?2",
+            "SELECT id FROM post WHERE trashed_ran_ms <= ?1 ORDER BY trashed_ran_ms LIMIT ?2",
         )?;
-        let before = now.unix_ms.saturating_sub(KEPT_MS);
-        let ids = select.query_map(params![before, limit], |row| row.get(0))?;
+        let ids = select.query_map(params![ran_ms, limit], |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)
     }
 }
 
 impl Write<'_> {
     /// Puts posts into the trash, all or none; those that are there stay there as they are.
-    /// Returns when the first of them will end, unix milliseconds; `None` if none was named.
+    /// Returns when the first of them will end if the store runs all the time, unix milliseconds;
+    /// `None` if none was named.
     pub fn trash_posts(&mut self, posts: &[PostId], now: Now) -> Result<Option<i64>, Error> {
         check(posts)?;
+        self.write_running(now)?;
         let mut first = None;
         for &id in posts {
-            let post = self.existing(id)?;
-            let since = match post.trashed_ms {
+            let since = match self.trashed_since(id)? {
                 Some(since) => since,
                 None => {
-                    self.stand(id, Some(now.unix_ms))?;
-                    now.unix_ms
+                    self.stand(id, Some(now))?;
+                    self.ran_ms(now)
                 }
             };
             first = Some(first.map_or(since, |first: i64| first.min(since)));
         }
-        Ok(first.map(|since| since.saturating_add(KEPT_MS)))
+        Ok(first.map(|since| {
+            let left = since
+                .saturating_add(KEPT_MS)
+                .saturating_sub(self.ran_ms(now));
+            now.unix_ms.saturating_add(left.max(0))
+        }))
     }
 
     /// Takes posts out of the trash, all or none.
@@ -66,40 +107,59 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Ends posts that are in the trash, all or none.
-    pub fn purge_posts(&mut self, posts: &[PostId], now: Now) -> Result<(), Error> {
+    /// Ends posts that are in the trash, all or none: nothing brings them back any more. What is
+    /// known of them goes in slices, the first one in this request. Returns whether more are left,
+    /// for [`Write::purge_ended`]; upkeep would come to them too.
+    pub fn purge_posts(&mut self, posts: &[PostId], now: Now) -> Result<bool, Error> {
         check(posts)?;
         for &id in posts {
             self.trashed(id)?;
-            self.purge(id, now)?;
+            self.conn
+                .prepare_cached("UPDATE post SET trashed_ran_ms = ?2 WHERE id = ?1")?
+                .execute(params![id, ENDED])?;
         }
-        Ok(())
+        self.purge_ended(now)
+    }
+
+    /// Forgets some posts that a person ended. Returns whether more may be left.
+    pub fn purge_ended(&mut self, now: Now) -> Result<bool, Error> {
+        self.purge_before(ENDED, now)
     }
 
     /// Ends some posts that have been in the trash for their time. Returns whether more may be
-    /// left.
+    /// left. Writes down from time to time how long the others have been there.
     pub(crate) fn purge_slice(&mut self, now: Now) -> Result<bool, Error> {
-        let due = self.purge_due(now, SLICE)?;
+        if !self.trash_is_due(now)? {
+            return Ok(false);
+        }
+        self.write_running(now)?;
+        self.purge_before(self.due_since(now), now)
+    }
+
+    fn purge_before(&mut self, ran_ms: i64, now: Now) -> Result<bool, Error> {
+        let due = self.trashed_before(ran_ms, SLICE)?;
         for &id in &due {
             self.purge(id, now)?;
         }
         Ok(due.len() == SLICE as usize)
     }
 
-    fn trashed(&self, id: PostId) -> Result<(), Error> {
-        match self.existing(id)?.trashed_ms {
-            Some(_) => Ok(()),
-            None => Err(Error::NotTrashed { post: id }),
-        }
-    }
-
-    fn stand(&mut self, id: PostId, trashed_ms: Option<i64>) -> Result<(), Error> {
+    /// Puts a post into the trash, since then, or takes it out.
+    fn stand(&mut self, id: PostId, since: Option<Now>) -> Result<(), Error> {
         let post = self.existing(id)?;
         let seq = self.next_seq();
         self.conn
-            .prepare_cached("UPDATE post SET trashed_ms = ?2, changed_seq = ?3 WHERE id = ?1")?
-            .execute(params![id, trashed_ms, seq.cast_signed()])?;
-        let standing = match trashed_ms {
+            .prepare_cached(
+                "UPDATE post SET trashed_ms = ?2, trashed_ran_ms = ?3, changed_seq = ?4 \
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                id,
+                since.map(|now| now.unix_ms),
+                since.map(|now| self.ran_ms(now)),
+                seq.cast_signed()
+            ])?;
+        let standing = match since {
             Some(_) => Standing::Trashed,
             None => Standing::Live,
         };

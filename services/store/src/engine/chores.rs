@@ -47,7 +47,7 @@ impl Chores {
         let rested = self.rests_until <= now;
         let stirred = self.upkeep_at.is_some_and(|at| idle || at <= now);
         // An unreadable database is told by the next request.
-        let upkeep = stirred || (pulse && store.purge_is_due(clock).unwrap_or(false));
+        let upkeep = stirred || (pulse && store.trash_is_due(clock).unwrap_or(false));
         Due {
             tick: rested && (pulse || store.next_tick().is_some_and(|at| at <= now)),
             upkeep: rested && upkeep,

@@ -24,6 +24,7 @@ struct Scene {
     engine: Engine,
     thread: Thread,
     gauges: Arc<Gauges>,
+    clock: Clock,
     _data: TempDir,
 }
 
@@ -35,11 +36,13 @@ impl Scene {
         let gauges = Arc::new(Gauges::default());
         let now = clock.now();
         let open = move || Ok(Store::open(&path, &Options::default(), now)?);
-        let (engine, thread) = Engine::start(clock, Arc::clone(&gauges), open).expect("starts");
+        let (engine, thread) =
+            Engine::start(clock.clone(), Arc::clone(&gauges), open).expect("starts");
         Self {
             engine,
             thread,
             gauges,
+            clock,
             _data: data,
         }
     }
@@ -225,13 +228,14 @@ async fn leases_that_nobody_read_of_are_given_back() {
         wait_ms: 0,
     };
     let (job, answer) = lease::Waiter::new(request.clone(), engine.clone());
-    engine.submit(Job::Lease(Box::new(job))).expect("has room");
     let leased = |store: &Store, _| Ok(store.task_counts(1)?.leased);
-    assert_eq!(
-        engine.read(leased).await.expect("reads"),
-        0,
-        "reads go first"
-    );
+    // Both wait before the thread looks, or it would begin with the one that comes first.
+    let release = hold(engine).await;
+    engine.submit(Job::Lease(Box::new(job))).expect("has room");
+    let (read, ()) = tokio::join!(engine.read(leased), async move {
+        release.send(()).expect("waits");
+    });
+    assert_eq!(read.expect("reads"), 0, "reads go first");
     assert_eq!(engine.read(leased).await.expect("reads"), 1);
     drop(answer);
     // The release is in the queue already, and so before these.
@@ -318,14 +322,10 @@ async fn a_post_that_was_long_in_the_trash_ends_by_itself() {
     let engine = &scene.engine;
     let register = |write: &mut Write<'_>, now: Now| a_task(write, now);
     engine.write(register).await.expect("registers");
-    let trashed = engine.write(|write, now| {
-        let long_ago = Now {
-            unix_ms: now.unix_ms - store_core::trash::KEPT_MS,
-            ..now
-        };
-        write.trash_posts(&[1], long_ago)
-    });
+    let trashed = engine.write(|write, now| write.trash_posts(&[1], now));
     trashed.await.expect("trashes");
+    let kept = store_core::trash::KEPT_MS.unsigned_abs();
+    scene.clock.advance(Duration::from_millis(kept));
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let read = engine.read(|store, _| Ok(store.post(1)?.is_some()));

@@ -79,8 +79,8 @@ fn edited(store: &Store, post: &Post) -> EditedPost {
     }
 }
 
-/// All that people said of a post.
-pub(super) fn message(store: &Store, post: PostId) -> Result<Edits, Error> {
+/// All that people said of a post; `None` if nobody said anything.
+pub(super) fn message(store: &Store, post: PostId) -> Result<Option<Edits>, Error> {
     let table = store.tags();
     let tags = store.tag_edits(post)?.into_iter().filter_map(|said| {
         let (tag, removed) = match said.judgement {
@@ -104,7 +104,7 @@ pub(super) fn message(store: &Store, post: PostId) -> Result<Edits, Error> {
         edits.rating_editor = said.editor;
         edits.rating_time = timestamp(said.edited_ms);
     }
-    Ok(edits)
+    Ok((edits != Edits::default()).then_some(edits))
 }
 
 /// The category of a tag, if one is given.

@@ -22,6 +22,10 @@ use crate::Error;
 /// milliseconds only. A record of more tags than that goes alone.
 const SLICE: usize = 32;
 const SLICE_TAGS: usize = 2_000;
+/// Most tags of all records of a call: more than boorus say of so many posts.
+const CALL_TAGS: usize = 100_000;
+/// Names looked up in one read, a microsecond each.
+const LOOKED_UP: usize = 2_000;
 /// New tags in one request of a group.
 const NEW_TAGS: usize = 500;
 /// Records of one answer, bytes; one goes in any case.
@@ -35,15 +39,8 @@ impl SourceRecordService for Door {
         &self,
         request: Request<PutSourceRecordsRequest>,
     ) -> Result<Response<PutSourceRecordsResponse>, Status> {
-        let records = request.into_inner().records;
-        at_most("source records", records.len(), source_record::MAX_RECORDS).map_err(refuse)?;
         // All of them are looked at before any of them is kept.
-        let records: Vec<(Wanted, NewRecord)> = records
-            .into_iter()
-            .enumerate()
-            .map(|(index, record)| new_record(&format!("records[{index}]"), record))
-            .collect::<Result<_, _>>()
-            .map_err(refuse)?;
+        let records = new_records(request.into_inner().records).map_err(refuse)?;
         Ok(Response::new(
             self.put_records(records).await.map_err(refuse)?,
         ))
@@ -178,17 +175,21 @@ impl Door {
                 wanted.entry(name.to_owned()).or_insert(category);
             }
         }
-        let unknown = self.engine.read(move |store, _| {
-            wanted.retain(|name, _| store.tags().find(name).is_none());
-            Ok(wanted.into_iter().collect::<Vec<_>>())
-        });
-        for some in unknown.await?.chunks(NEW_TAGS) {
-            let some = some.to_vec();
-            let write = self.engine.write(move |write, _| {
-                let named: Vec<_> = some.iter().map(|(name, of)| (name.as_str(), *of)).collect();
-                write.create_tags(&named)
+        let wanted: Vec<(String, Category)> = wanted.into_iter().collect();
+        for some in wanted.chunks(LOOKED_UP) {
+            let mut some = some.to_vec();
+            let unknown = self.engine.read(move |store, _| {
+                some.retain(|(name, _)| store.tags().find(name).is_none());
+                Ok(some)
             });
-            write.await?;
+            for new in unknown.await?.chunks(NEW_TAGS) {
+                let new = new.to_vec();
+                let write = self.engine.write(move |write, _| {
+                    let named: Vec<_> = new.iter().map(|(name, of)| (name.as_str(), *of)).collect();
+                    write.create_tags(&named)
+                });
+                write.await?;
+            }
         }
         Ok(())
     }
@@ -203,6 +204,16 @@ fn slice(records: &[(PostId, NewRecord)]) -> &[(PostId, NewRecord)] {
     });
     let count = fits.count().max(1);
     &records[..count]
+}
+
+fn new_records(messages: Vec<SourceRecord>) -> Result<Vec<(Wanted, NewRecord)>, Error> {
+    at_most("source records", messages.len(), source_record::MAX_RECORDS)?;
+    let tags = messages.iter().map(|message| message.tags.len()).sum();
+    at_most("tags of all records", tags, CALL_TAGS)?;
+    let records = messages.into_iter().enumerate();
+    records
+        .map(|(index, message)| new_record(&format!("records[{index}]"), message))
+        .collect()
 }
 
 fn new_record(field: &str, message: SourceRecord) -> Result<(Wanted, NewRecord), Error> {
@@ -268,5 +279,33 @@ fn source(source: source_record::Source) -> Source {
         name: source.name,
         priority: source.priority,
         record_count: source.records,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_has_no_more_tags_than_can_be_looked_at_at_once() {
+        let record = |tags| SourceRecord {
+            post: "posts/1".to_owned(),
+            source: "danbooru".to_owned(),
+            tags: vec![
+                SourceTag {
+                    name: "a".to_owned(),
+                    category: 0,
+                };
+                tags
+            ],
+            ..SourceRecord::default()
+        };
+        let mut records =
+            vec![record(source_record::MAX_TAGS); CALL_TAGS / source_record::MAX_TAGS];
+        let taken = new_records(records.clone()).expect("as many as may be");
+        assert_eq!(taken.len(), records.len());
+        records.push(record(1));
+        let refused = new_records(records).map(|_| ()).expect_err("one too many");
+        assert!(refused.to_string().contains("100001"), "{refused}");
     }
 }

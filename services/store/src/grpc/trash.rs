@@ -20,6 +20,8 @@ use crate::Error;
 
 /// Pages of the rejected contents.
 const LIST: [u8; 6] = *b"reject";
+/// Contents in one request of a group: of each, all places are written.
+const ALLOWED: usize = 50;
 
 #[tonic::async_trait]
 impl TrashService for Door {
@@ -54,10 +56,17 @@ impl TrashService for Door {
         request: Request<PurgePostsRequest>,
     ) -> Result<Response<PurgePostsResponse>, Status> {
         let posts = posts(&request.into_inner().names).map_err(refuse)?;
-        let write = self
-            .engine
-            .write(move |write, now| write.purge_posts(&posts, now));
-        write.await.map_err(refuse)?;
+        let mut posts = Some(posts);
+        loop {
+            let first = posts.take();
+            let write = self.engine.write(move |write, now| match &first {
+                Some(posts) => write.purge_posts(posts, now),
+                None => write.purge_ended(now),
+            });
+            if !write.await.map_err(refuse)? {
+                break;
+            }
+        }
         Ok(Response::new(PurgePostsResponse {}))
     }
 
@@ -85,7 +94,7 @@ impl TrashService for Door {
             Ok(ListRejectedResponse {
                 next_page_token: last.map_or_else(String::new, page::Place::token),
                 contents: contents
-                    .into_iter()
+                    .iter()
                     .map(|content| message(content, &roots))
                     .collect(),
             })
@@ -105,12 +114,15 @@ impl TrashService for Door {
             .map(|(index, text)| hash(&format!("sha256s[{index}]"), text))
             .collect::<Result<_, _>>()
             .map_err(refuse)?;
-        let write = self
-            .engine
-            .write(move |write, now| write.allow_rejected(&contents, now));
-        Ok(Response::new(AllowRejectedResponse {
-            allowed: write.await.map_err(refuse)?,
-        }))
+        let mut allowed = 0;
+        for slice in contents.chunks(ALLOWED) {
+            let slice = slice.to_vec();
+            let write = self
+                .engine
+                .write(move |write, now| write.allow_rejected(&slice, now));
+            allowed += write.await.map_err(refuse)?;
+        }
+        Ok(Response::new(AllowRejectedResponse { allowed }))
     }
 }
 
@@ -134,7 +146,7 @@ fn posts(names: &[String]) -> Result<Vec<PostId>, Error> {
         .collect()
 }
 
-fn message(content: Rejected, roots: &Roots) -> RejectedContent {
+fn message(content: &Rejected, roots: &Roots) -> RejectedContent {
     let places = content.places.iter();
     RejectedContent {
         sha256: kit::hex::encode(&content.sha256),

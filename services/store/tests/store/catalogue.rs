@@ -315,7 +315,8 @@ async fn a_model_is_registered_once_and_switched_off_and_on() {
         name: "models/9".to_owned(),
     };
     let answer = to.models.activate_model(unknown).await;
-    refused(answer, Code::NotFound, "NO_SUCH_MODEL");
+    let message = refused(answer, Code::NotFound, "NO_SUCH_MODEL");
+    assert!(message.contains("models/9"), "{message}");
     let mut bad = model();
     bad.revision = "5f".repeat(32);
     bad.thresholds = vec![Threshold {

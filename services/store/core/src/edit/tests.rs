@@ -220,10 +220,23 @@ fn one_bad_edit_leaves_all_posts_of_the_call_as_they_were() {
         ..of(1)
     };
     assert!(matches!(refuse(&mut scene, &[many]), Error::TooMany { .. }));
+}
+
+#[test]
+fn there_is_an_end_to_what_is_said_of_one_post() {
+    let mut scene = scene();
     let tags: Vec<String> = (0..=MAX_EDITS).map(|n| format!("own_{n}")).collect();
-    let many = PostEdit {
-        add: add(&tags.iter().map(String::as_str).collect::<Vec<_>>()),
-        ..of(1)
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let of = |tags: &[&str]| PostEdit {
+        post: 1,
+        add: add(tags),
+        ..PostEdit::default()
     };
-    assert!(matches!(refuse(&mut scene, &[many]), Error::TooMany { .. }));
+    for some in tags[..MAX_EDITS].chunks(MAX_TAGS) {
+        scene.run(|w| w.edit_posts(&[of(some)], "ann", NOW));
+    }
+    match refuse(&mut scene, &[of(&tags[MAX_EDITS..])]) {
+        Error::TooMany { what, .. } => assert_eq!(what, "edited tags of one post"),
+        other => panic!("{other}"),
+    }
 }

@@ -16,11 +16,13 @@ impl Store {
     /// Derives what search should see of a post from its facts.
     fn derive(&self, post: PostId) -> Result<Effective, Error> {
         let predictions = self.predictions(post)?;
-        let models = self.active_models()?;
+        let models = self.models()?;
         let said: Vec<Said<'_>> = predictions
             .iter()
             .filter_map(|prediction| {
-                let model = models.iter().find(|m| m.id == prediction.model)?;
+                let model = models
+                    .iter()
+                    .find(|m| m.active && m.id == prediction.model)?;
                 Some(Said {
                     model: model.id,
                     thresholds: model.thresholds,
@@ -45,21 +47,33 @@ impl Write<'_> {
     /// Derives effective tags and rating anew, writes them and moves the post up the feed.
     pub(crate) fn rederive(&mut self, post: PostId) -> Result<(), Error> {
         let before = self.existing(post)?;
-        let after = self.derive(post)?;
-        self.write_derived(&before, &after)
+        self.rederived(before).map(|_| ())
     }
 
-    /// The same, but only if search would see anything else than before.
+    /// The same for a post as it was just read. Returns it as it is then.
+    pub(crate) fn rederived(&mut self, before: Post) -> Result<Post, Error> {
+        let after = self.derive(before.id)?;
+        let changed_seq = self.write_derived(&before, &after)?;
+        Ok(Post {
+            tags: after.tags,
+            rating: after.rating,
+            changed_seq,
+            ..before
+        })
+    }
+
+    /// The same as [`Write::rederive`], but only if search would see anything else than before.
     fn rederive_if_changed(&mut self, post: PostId) -> Result<(), Error> {
         let before = self.existing(post)?;
         let after = self.derive(post)?;
         if after.tags == before.tags && after.rating == before.rating {
             return Ok(());
         }
-        self.write_derived(&before, &after)
+        self.write_derived(&before, &after).map(|_| ())
     }
 
-    fn write_derived(&mut self, before: &Post, after: &Effective) -> Result<(), Error> {
+    /// Returns the post's new position in the feed.
+    fn write_derived(&mut self, before: &Post, after: &Effective) -> Result<u64, Error> {
         let seq = self.next_seq();
         self.conn
             .prepare_cached(
@@ -72,7 +86,7 @@ impl Write<'_> {
                 seq.cast_signed(),
             ])?;
         self.stage_derived(before, after);
-        Ok(())
+        Ok(seq)
     }
 
     /// Starts deriving all posts anew, newest first; [`Write::upkeep`] does it in slices, and goes

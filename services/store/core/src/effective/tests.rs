@@ -11,10 +11,13 @@ use super::*;
 #[derive(Debug, Clone)]
 struct Owned {
     records: Vec<Claim>,
-    said: Vec<(ModelId, bool, Vec<Scored>, Option<[u16; 4]>)>,
+    said: Vec<Opinion>,
     edits: BTreeMap<TagId, bool>,
     rating: Option<Rating>,
 }
+
+/// Model, whether it is preferred, its labels and its ratings.
+type Opinion = (ModelId, bool, Vec<Scored>, Option<[u16; 4]>);
 
 impl Owned {
     fn effective(&self) -> Effective {

@@ -30,13 +30,14 @@ impl PostSet {
     /// If there are too many, or one comes twice.
     pub fn new(ids: Vec<PostId>, keep_order: bool) -> Result<Self, Error> {
         at_most("posts in the set", ids.len(), MAX_SET)?;
-        let mut members = RoaringBitmap::new();
-        for &id in &ids {
-            if !members.insert(id) {
-                let rule = "each post of a set comes once";
-                return Err(Error::invalid("post number", &id, rule));
-            }
+        // In order: a bitmap moves half of its containers for every one that comes in between.
+        let mut ascending = ids.clone();
+        ascending.sort_unstable();
+        if let Some(pair) = ascending.windows(2).find(|pair| pair[0] == pair[1]) {
+            let rule = "each post of a set comes once";
+            return Err(Error::invalid("post number", &pair[0], rule));
         }
+        let members: RoaringBitmap = ascending.into_iter().collect();
         let ranked = keep_order.then_some(ids);
         let fingerprint = match &ranked {
             Some(ids) => fingerprint(b'r', ids.iter().copied()),
@@ -220,9 +221,25 @@ mod tests {
     }
 
     #[test]
+    fn numbers_scattered_over_the_whole_range_make_a_set_as_fast_as_others() {
+        // An odd factor scatters numbers and keeps them apart.
+        let ids = (0..MAX_SET as u32).map(|n| n.wrapping_mul(2_654_435_761));
+        let started = std::time::Instant::now();
+        let set = PostSet::new(ids.collect(), true).unwrap();
+        let took = started.elapsed();
+        assert_eq!(set.members.len(), MAX_SET as u64);
+        assert!(took < std::time::Duration::from_millis(500), "{took:?}");
+    }
+
+    #[test]
     fn sets_with_a_post_twice_and_sets_too_large_are_refused() {
-        let twice = PostSet::new(vec![1, 2, 1], true).unwrap_err();
-        assert!(twice.to_string().contains("\"1\""), "{twice}");
+        for (ids, repeated) in [
+            (vec![1, 2, 1], 1),
+            (vec![u32::MAX, 7, 0, u32::MAX], u32::MAX),
+        ] {
+            let twice = PostSet::new(ids, true).unwrap_err().to_string();
+            assert!(twice.contains(&format!("\"{repeated}\"")), "{twice}");
+        }
         let many = (0..=MAX_SET as u32).collect();
         let many = PostSet::new(many, false).unwrap_err();
         assert!(matches!(many, Error::TooMany { .. }), "{many}");

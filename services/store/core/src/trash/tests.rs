@@ -1,7 +1,9 @@
 //! Deleting is an act of a person, can be taken back, and in the end is for good.
 
 use crate::edit::{NewTag, PostEdit};
-use crate::fixture::{NOW, Scene, at, folder, later, made, picture, result, sha256, watcher};
+use crate::fixture::{
+    NOW, Scene, along, at, folder, later, made, picture, result, sha256, watcher,
+};
 use crate::location::{Held, LocationChange};
 use crate::post::Registered;
 use crate::root::RootState;
@@ -285,24 +287,153 @@ fn the_trash_empties_itself_after_thirty_days_in_slices() {
     let early: Vec<PostId> = (1..=45).collect();
     scene.run(|w| w.trash_posts(&early, NOW));
     scene.run(|w| w.trash_posts(&[46], later(1)));
+    // What decides is running time, whatever the wall clock says.
     let due = |ms: i64| Now {
-        unix_ms: NOW.unix_ms + ms,
+        mono_ms: NOW.mono_ms + ms.cast_unsigned(),
         ..NOW
     };
-    assert!(!scene.purge_is_due(due(KEPT_MS - 1)).unwrap());
     assert!(!scene.run(|w| w.upkeep(due(KEPT_MS - 1))));
+    assert!(!scene.trash_is_due(due(KEPT_MS - 1)).unwrap());
     assert_eq!(scene.find("status:trash").len(), 46);
-    assert!(scene.purge_is_due(due(KEPT_MS)).unwrap());
+    assert!(scene.trash_is_due(due(KEPT_MS)).unwrap());
     assert!(
         scene.run(|w| w.upkeep(due(KEPT_MS))),
         "a slice, and more is left"
     );
-    assert_eq!(scene.find("status:trash").len(), 26);
+    assert_eq!(scene.find("status:trash").len(), 6);
     scene.reopen();
-    while scene.run(|w| w.upkeep(due(KEPT_MS))) {}
+    while scene.run(|w| w.upkeep(NOW)) {}
     assert_eq!(scene.find("status:trash"), [46]);
     assert_eq!(scene.find("").len(), 4);
     assert_eq!(scene.rejected(None, 100).unwrap().len(), 45);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_wrong_empties_no_trash() {
+    const YEAR_MS: i64 = 365 * 24 * 3_600 * 1_000;
+    let mut scene = Scene::new();
+    scene.register(1..=2);
+    scene.run(|w| w.trash_posts(&[1], NOW));
+    let wrong = Now {
+        unix_ms: NOW.unix_ms + YEAR_MS,
+        ..NOW
+    };
+    for _ in 0..2 {
+        assert!(!scene.trash_is_due(wrong).unwrap());
+        assert!(!scene.run(|w| w.upkeep(wrong)));
+        assert_eq!(scene.find("status:trash"), [1]);
+        scene.reopen();
+    }
+    // Thrown away while it was wrong: set right, it keeps its whole time all the same.
+    let until = scene.run(|w| w.trash_posts(&[2], wrong));
+    assert_eq!(until, Some(wrong.unix_ms + KEPT_MS));
+    let nearly = later(KEPT_MS.cast_unsigned() - 1);
+    assert!(!scene.run(|w| w.upkeep(nearly)));
+    assert_eq!(scene.find("status:trash"), [2, 1]);
+    assert!(!scene.run(|w| w.upkeep(later(KEPT_MS.cast_unsigned()))));
+    assert_eq!(scene.find("status:trash"), [0u32; 0]);
+}
+
+#[test]
+fn the_time_in_the_trash_is_counted_over_restarts_and_not_between_them() {
+    const HOUR_MS: u64 = 3_600 * 1_000;
+    let mut scene = Scene::new();
+    scene.register(1..=1);
+    assert!(
+        !scene.trash_is_due(later(HOUR_MS)).unwrap(),
+        "nobody goes by it"
+    );
+    scene.run(|w| w.trash_posts(&[1], NOW));
+    let days = 30;
+    for day in 0..days {
+        assert_eq!(scene.find("status:trash"), [1], "day {day}");
+        // A day of 24 hours, of which upkeep hears every seven minutes; then a start, for which
+        // the clocks begin anew.
+        for minutes in (7..24 * 60).step_by(7) {
+            let now = later(minutes * HOUR_MS / 60);
+            if scene.trash_is_due(now).unwrap() {
+                scene.run(|w| w.upkeep(now));
+            }
+        }
+        scene.reopen();
+    }
+    assert_eq!(
+        scene.find("status:trash"),
+        [1],
+        "what was not written at the starts is still to pass"
+    );
+    let left = scene.run(|w| w.trash_posts(&[1], NOW)).unwrap() - NOW.unix_ms;
+    assert!((1..=days * 300_000).contains(&left), "{left} ms");
+    let over = later(left.cast_unsigned());
+    assert!(scene.trash_is_due(over).unwrap());
+    scene.run(|w| w.upkeep(over));
+    assert_eq!(scene.find("status:trash"), [0u32; 0]);
+}
+
+#[test]
+fn a_post_in_the_trash_is_nothing_to_wait_for() {
+    let mut scene = Scene::new();
+    let model = scene.tagger(1);
+    let embedder = scene.embedder(1);
+    let tagging = scene.node(1, 1, &[model.id]);
+    let embedding = scene.node(2, 1, &[embedder.id]);
+    scene.register(1..=3);
+    scene.tag_all(tagging, model.id, &result(&[(1, 0.9)]));
+    scene.tag_all(embedding, embedder.id, &along(1));
+    let counts = |scene: &Scene| {
+        let stats = scene.stats().unwrap();
+        (stats.posts, stats.posts_done, stats.predictions)
+    };
+    assert_eq!(counts(&scene), (3, 3, 3));
+    scene.run(|w| w.trash_posts(&[1, 2], NOW));
+    scene.run(|w| w.trash_posts(&[1], NOW));
+    assert_eq!(counts(&scene), (1, 1, 3));
+    // What is new and not done yet is waited for, in the trash or not.
+    scene.register(4..=5);
+    scene.run(|w| w.trash_posts(&[4], NOW));
+    assert_eq!(counts(&scene), (2, 1, 3));
+    scene.tag_all(tagging, model.id, &result(&[(1, 0.9)]));
+    assert_eq!(counts(&scene), (2, 1, 5), "it has no vector yet");
+    scene.tag_all(embedding, embedder.id, &along(1));
+    assert_eq!(counts(&scene), (2, 2, 5));
+    scene.run(|w| w.purge_posts(&[1, 4], NOW));
+    assert_eq!(counts(&scene), (2, 2, 3));
+    scene.run(|w| w.restore_posts(&[2]));
+    scene.reopen();
+    assert_eq!(counts(&scene), (3, 3, 3));
+}
+
+#[test]
+fn many_posts_end_together_though_what_is_known_of_them_goes_in_slices() {
+    let mut scene = Scene::new();
+    scene.register(1..=100);
+    let all: Vec<PostId> = (1..=100).collect();
+    scene.run(|w| w.trash_posts(&all, NOW));
+    assert!(
+        scene.run(|w| w.purge_posts(&all[..90], NOW)),
+        "a slice is done"
+    );
+    assert_eq!(scene.rejected(None, 100).unwrap().len(), 40);
+    // Nothing brings the others back, and a call with one of them does nothing.
+    for gone in [1, 90] {
+        let restored = scene.write(|w| w.restore_posts(&[91, gone])).unwrap_err();
+        assert!(matches!(restored, Error::NotFound { .. }), "{restored}");
+        let trashed = scene.write(|w| w.trash_posts(&[gone], NOW)).unwrap_err();
+        assert!(matches!(trashed, Error::NotFound { .. }), "{trashed}");
+        let again = scene.write(|w| w.purge_posts(&[91, gone], NOW));
+        assert!(matches!(again.unwrap_err(), Error::NotFound { .. }));
+    }
+    assert!(scene.run(|w| w.purge_ended(NOW)));
+    assert_eq!(scene.rejected(None, 100).unwrap().len(), 80);
+    // Killed here: upkeep ends what was begun, and nothing else.
+    scene.reopen();
+    assert!(scene.trash_is_due(NOW).unwrap());
+    scene.run(|w| w.upkeep(NOW));
+    assert!(!scene.trash_is_due(NOW).unwrap());
+    assert_eq!(scene.rejected(None, 100).unwrap().len(), 90);
+    scene.run(|w| w.restore_posts(&all[90..]));
+    assert_eq!(scene.find("").len(), 10);
+    assert_eq!(scene.stats().unwrap().posts_trashed, 0);
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         if let Some(roots) = &self.roots {
             let locations = self.store.locations(id, MAX_LOCATIONS)?;
             message.locations = locations.iter().map(|l| roots.location(l)).collect();
-            message.edits = Some(edit::message(self.store, id)?);
+            message.edits = edit::message(self.store, id)?;
             message.source_records = source_record::messages(self.store, id)?;
             let models = self.store.models()?;
             for prediction in self.store.predictions(id)? {
@@ -113,12 +113,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Labels and ratings, highest confidence first.
+    /// Labels and ratings, highest confidence first. A rating that got nothing is left out: the
+    /// model may not have it.
     fn scored(&self, prediction: &prediction::Prediction) -> Vec<ScoredTag> {
         let table = self.store.tags();
         let ratings = prediction.ratings.into_iter().flatten();
         let ratings = store_core::Rating::ALL.into_iter().zip(ratings);
         let mut scored: Vec<(u16, &str, TagCategory)> = ratings
+            .filter(|&(_, score)| score > 0)
             .map(|(rating, score)| (score, rating.as_str(), TagCategory::Rating))
             .collect();
         scored.extend(prediction.labels.iter().filter_map(|label: &Scored| {
