@@ -1,6 +1,6 @@
 //! From the arguments to the exit code.
 
-use std::process::ExitCode;
+use std::{ffi::OsStr, process::ExitCode};
 
 use clap::Parser;
 use kit::{Fault, code};
@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     memory, models, nodes, post, predict, queue, records, rejected, retry, roots, search, similar,
     status, tasks,
-    terminal::Terminal,
+    terminal::{Terminal, escape},
     trash, up,
 };
 
@@ -40,7 +40,12 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // If stdout or stderr is closed, the exit code still tells.
-            let _ = error.print();
+            if std::env::args_os().all(|word| is_plain(&word)) {
+                let _ = error.print();
+            } else {
+                let text = error.to_string();
+                text.lines().for_each(|line| Terminal::new(false).say(line));
+            }
             return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
         }
     };
@@ -63,6 +68,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.code().exit_code())
         }
     }
+}
+
+/// Whether a terminal shows a word as it is, and does nothing else with it.
+fn is_plain(word: &OsStr) -> bool {
+    let word = word.to_string_lossy();
+    escape(&word) == word
 }
 
 /// One thread is enough, and it must be the main one: the kernel ends the children of `kumo up`

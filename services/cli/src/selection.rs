@@ -1,8 +1,10 @@
 //! Which posts a command is about: named one by one, read from stdin, or found by a query.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, Read},
-    path::{Path, PathBuf},
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
 };
 
 use clap::Args;
@@ -80,7 +82,7 @@ pub(crate) async fn named(connection: &Connection, posts: &[PathBuf]) -> Result<
             // Numbers are read to the end before anything is done, and nobody else is served.
             let mut lines = std::io::stdin().lock();
             while let Some(line) = line(&mut lines)? {
-                let subject = Subject::new(Path::new(&line));
+                let subject = Subject::new(&line);
                 numbers.push(subject.number(connection).await?);
             }
         } else {
@@ -92,17 +94,26 @@ pub(crate) async fn named(connection: &Connection, posts: &[PathBuf]) -> Result<
     Ok(numbers)
 }
 
-/// The next line that is not blank.
-fn line(lines: &mut impl BufRead) -> Result<Option<String>, Error> {
+/// The next line that is not blank. A path may hold any byte.
+fn line(lines: &mut impl BufRead) -> Result<Option<PathBuf>, Error> {
     loop {
-        let mut line = String::new();
-        let length = lines.by_ref().take(LONGEST_LINE).read_line(&mut line);
+        let mut line = Vec::new();
+        let length = lines
+            .by_ref()
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut line);
         let length = length.map_err(Error::file("read", "stdin"))?;
         if length == 0 {
             return Ok(None);
         }
-        if !line.trim().is_empty() {
-            return Ok(Some(line.trim().to_owned()));
+        if length as u64 == LONGEST_LINE && !line.ends_with(b"\n") {
+            return Err(Error::Usage(
+                "a line of stdin is longer than 16 KiB; each names one post".to_owned(),
+            ));
+        }
+        let line = line.trim_ascii();
+        if !line.is_empty() {
+            return Ok(Some(OsStr::from_bytes(line).into()));
         }
     }
 }
@@ -113,11 +124,11 @@ mod tests {
 
     #[test]
     fn lines_are_read_one_by_one_and_blank_ones_mean_nothing() {
-        let mut lines = "posts/1\n\n  7 \nlast".as_bytes();
+        let mut lines = &b"posts/1\n\n  7 \na\xff.png\nlast"[..];
         let mut next = || line(&mut lines).expect("reads");
-        assert_eq!(next().as_deref(), Some("posts/1"));
-        assert_eq!(next().as_deref(), Some("7"));
-        assert_eq!(next().as_deref(), Some("last"));
+        for wanted in [&b"posts/1"[..], b"7", b"a\xff.png", b"last"] {
+            assert_eq!(next().as_deref(), Some(OsStr::from_bytes(wanted).as_ref()));
+        }
         assert_eq!(next(), None);
     }
 

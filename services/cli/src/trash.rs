@@ -89,6 +89,12 @@ pub(crate) async fn trash(flags: &TrashFlags, session: &Session) -> Result<(), E
             "purge_time": purge_time.map(|time| time.to_string()),
         }));
     }
+    if numbers.is_empty() {
+        session
+            .terminal
+            .say("no post matches; nothing was put into the trash");
+        return Ok(());
+    }
     let until = purge_time.map_or_else(String::new, |time| format!(" until {time}"));
     session.terminal.line(&format!(
         "{} in the trash; `kumo restore` brings them back{until}",

@@ -131,7 +131,34 @@ async fn put(
     let request = PutSourceRecordsRequest {
         records: batch.records,
     };
-    let answer = connection.ask(client.put_source_records(request)).await?;
+    let answer = connection.ask(client.put_source_records(request)).await;
+    let answer = answer.map_err(|error| match (error, batch.lines.as_slice()) {
+        (
+            Error::Refused {
+                code,
+                reason,
+                message,
+            },
+            [first, .., last],
+        ) => Error::Refused {
+            code,
+            reason,
+            message: format!("in lines {first} to {last}: {message}"),
+        },
+        (
+            Error::Refused {
+                code,
+                reason,
+                message,
+            },
+            [line],
+        ) => Error::Refused {
+            code,
+            reason,
+            message: format!("line {line}: {message}"),
+        },
+        (error, _) => error,
+    })?;
     done.stored += answer.stored;
     done.unmatched += answer.unmatched.len() as u64;
     for place in answer.unmatched {

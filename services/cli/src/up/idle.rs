@@ -124,14 +124,23 @@ impl View {
     /// Posts that have the result of every active model of a kind; 0 without one. (Results of posts
     /// in the trash are kept, but such posts are not counted.)
     pub(super) fn done(&self, kind: Kind) -> u64 {
+        let done = self.active(kind).map(|model| model.done).min();
+        let done = done.unwrap_or(0);
+        done.min(self.stats().map_or(0, |stats| stats.posts))
+    }
+
+    /// Posts that have no task yet for an active model of a kind.
+    pub(super) fn backfill_left(&self, kind: Kind) -> u64 {
+        self.active(kind).map(|model| model.backfill_left).sum()
+    }
+
+    fn active(&self, kind: Kind) -> impl Iterator<Item = &Model> {
         let kind = match kind {
             Kind::Tag => ModelKind::Tag,
             Kind::Embed => ModelKind::Embed,
         };
         let models = self.figures.iter().flat_map(|(_, figures)| &figures.models);
-        let active = models.filter(|model| model.active && model.kind() == kind);
-        let done = active.map(|model| model.done).min().unwrap_or(0);
-        done.min(self.stats().map_or(0, |stats| stats.posts))
+        models.filter(move |model| model.active && model.kind() == kind)
     }
 
     /// Tasks and files that failed.

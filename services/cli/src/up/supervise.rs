@@ -272,6 +272,12 @@ impl Supervisor {
         self.inference.iter().all(|kind| kind.registered)
     }
 
+    /// Whether somebody wants a node of this kind, or would once its model is known.
+    pub(super) fn is_needed(&self, kind: Kind) -> bool {
+        let inference = self.inference[kind as usize];
+        !inference.registered || inference.demand > 0
+    }
+
     /// How often in a row a child gave up by itself.
     pub(super) fn refusals(&self, role: Role) -> u32 {
         self.members[role.place()].refusals

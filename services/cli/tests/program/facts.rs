@@ -319,6 +319,45 @@ fn records_are_streamed_in_batches_and_those_of_no_post_are_named() {
 }
 
 #[test]
+fn a_record_that_the_store_refuses_is_named_by_its_lines() {
+    let refuse = |_: PutSourceRecordsRequest| -> Result<PutSourceRecordsResponse, Status> {
+        Err(Status::invalid_argument("source \"x y\" is not valid"))
+    };
+    let store = Fake::default()
+        .on(
+            "/kumo.store.v1.SourceRecordService/PutSourceRecords",
+            refuse,
+        )
+        .serve();
+    let line = r#"{"post":1,"source":"x y","id":1}"#;
+    for (input, lines) in [
+        (format!("\n{line}\n"), "line 2: source \"x y\""),
+        (
+            format!("{line}\n\n{line}\n"),
+            "in lines 1 to 3: source \"x y\"",
+        ),
+    ] {
+        let said = tell(store, &["records", "put", "-"], &input);
+        assert_eq!(said.code, Some(64));
+        assert!(said.err.contains(lines), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_line_of_stdin_is_one_post_however_long_it_is() {
+    let (store, told) = store();
+    // Cut in two, this would be posts 1 and 2.
+    let long = format!("1{:16383}2\n", "");
+    let said = tell(store, &["trash", "-"], &long);
+    assert_eq!(said.code, Some(64), "{}", said.err);
+    assert!(said.err.contains("16 KiB"), "{}", said.err);
+    assert_eq!(told.names(), []);
+    let said = tell(store, &["trash", "-"], "");
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""));
+    assert!(said.err.contains("nothing was put"), "{}", said.err);
+}
+
+#[test]
 fn the_contract_is_written_out_and_nothing_else_is_overwritten() {
     let folder = data();
     let out = folder.path().join("protos");

@@ -70,6 +70,28 @@ fn a_command_that_cannot_be_meant_is_64() {
 }
 
 #[test]
+fn a_name_that_is_no_flag_does_not_reach_the_terminal_as_it_is() {
+    let data = data();
+    for arguments in [
+        &["trash", "--\u{1b}[31mevil"][..],
+        &["search", "--limit", "\u{1b}[31mevil"],
+        &["\u{1b}[31mevil"],
+    ] {
+        // As on a terminal, where nothing is left out for being an escape code.
+        let mut command = kumo(data.path());
+        let said: Said = command
+            .args(arguments)
+            .env("CLICOLOR_FORCE", "1")
+            .output()
+            .expect("runs")
+            .into();
+        assert_eq!(said.code, Some(64));
+        let is_told = said.err.contains("evil") && said.err.contains("--help");
+        assert!(is_told && !said.err.contains('\u{1b}'), "{:?}", said.err);
+    }
+}
+
+#[test]
 fn what_does_not_exist_is_1() {
     let missing = |request: GetPostRequest| -> Result<GetPostResponse, Status> {
         Err(Status::not_found(format!("there is no {}", request.name)))

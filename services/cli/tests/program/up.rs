@@ -336,6 +336,22 @@ exit 1"#,
 }
 
 #[test]
+fn an_embedder_that_cannot_run_ends_the_waiting_only_when_all_is_tagged() {
+    let stage = Stage::new();
+    // Longer than it takes to see that there is no hope for the embedder.
+    let later = format!("sleep 4; touch $base/tagged\n{SERVE}");
+    stage.stand_in("tagger", &later);
+    stage.stand_in("embedder", "echo 'error: no such model' >&2; exit 1");
+    let said = stage.run(&["--until-idle"]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    for text in ["no such model", "embedder.log"] {
+        assert!(said.err.contains(text), "{text}: {}", said.err);
+    }
+    let tagged = stage.base.path().join("tagged");
+    assert!(tagged.exists(), "what could be done is done: {}", said.err);
+}
+
+#[test]
 fn a_store_that_cannot_start_ends_everything_with_its_reason() {
     let stage = Stage::new();
     stage.stand_in("store", "echo 'error: the database is locked' >&2; exit 1");

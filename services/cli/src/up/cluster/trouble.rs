@@ -47,10 +47,16 @@ impl Cluster<'_> {
 
     /// Who of those that the work on catalogued files needs gave up so often in a row.
     fn hindered(&self, times: u32) -> Option<Role> {
-        let of_kind = |kind| [Role::Registrar(kind), Role::Node(kind)];
-        let roles = Kind::ALL.into_iter().flat_map(of_kind);
+        let roles = Kind::ALL.into_iter().flat_map(roles);
         let mut roles = roles.chain([Role::Similarity]);
         roles.find(|role| self.supervisor.refusals(*role) >= times)
+    }
+
+    /// Whether there is work of this kind, and somebody to do it.
+    fn goes_on(&self, kind: Kind) -> bool {
+        let mut roles = roles(kind).into_iter();
+        let hopeless = roles.any(|role| self.supervisor.refusals(role) >= HOPELESS);
+        !hopeless && (self.supervisor.is_needed(kind) || self.view.backfill_left(kind) > 0)
     }
 
     /// Draws the progress, and finds out whether it is time to go.
@@ -88,6 +94,7 @@ impl Cluster<'_> {
         // What is left is left to somebody who does not come.
         if let Some(role) = self.hindered(HOPELESS)
             && self.view.is_catalogued()
+            && !Kind::ALL.into_iter().any(|kind| self.goes_on(kind))
         {
             let posts = self.view.stats().map_or(0, |stats| stats.posts);
             return Some(Error::Failed(format!(
@@ -116,4 +123,9 @@ impl Cluster<'_> {
             amount::duration(self.flags.stall)
         )))
     }
+}
+
+/// Who has to run for work of a kind to be done.
+fn roles(kind: Kind) -> [Role; 2] {
+    [Role::Registrar(kind), Role::Node(kind)]
 }
