@@ -65,3 +65,6 @@ impl Write<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,7 +177,7 @@ async fn a_vector_goes_from_its_task_to_every_reader() {
     assert_eq!((one.colours.as_str(), one.detail), ("L00000", 65_535));
 
     let rest = pages(&mut to, "models/2", "posts/2").await;
-    assert_eq!(rest[0].embeddings, std::slice::from_ref(&three));
+    assert_eq!(rest[0].embeddings, std::slice::from_ref(three));
     let got = batch(&mut to, &["posts/3", "posts/9", "posts/1"], "").await;
     let got = got.expect("answers");
     assert_eq!(got.embeddings, [three.clone(), one.clone()]);
