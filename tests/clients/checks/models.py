@@ -73,6 +73,7 @@ def switched_on_and_off(cluster: Cluster) -> None:
     for method in ("ActivateModel", "DeactivateModel"):
         error = cluster.client("store").refused(f"{STORE}.ModelService/{method}", {"name": "models/99"})
         expect_equal((error.code, error.reason), ("NOT_FOUND", "NO_SUCH_MODEL"), method)
+        expect_equal(error.metadata["name"], "models/99", method)
 
 
 CHECKS = (the_built_in_ones_are_done, registering_is_idempotent, bad_models_are_refused, switched_on_and_off)

@@ -37,6 +37,7 @@ def one_post_by_each_name(cluster: Cluster) -> None:
     expect_equal(len(item["colours"]), 28)
     expect(item["detail"] > 200, item["detail"])
     expect_equal([len(item["predictions"]), len(item["embeddingModels"])], [1, 1])
+    expect("edits" not in item, "nobody has edited it")
     basic = cluster.store("PostService", "GetPost", {"name": item["name"], "view": "POST_VIEW_BASIC"})["post"]
     expect("locations" not in basic and "predictions" not in basic and basic["tags"] == item["tags"], basic)
 

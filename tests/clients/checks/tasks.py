@@ -73,7 +73,7 @@ def a_result_becomes_tags(cluster: Cluster) -> None:
     expect("outside_cloud" in tags(item) and "outside_sun" not in tags(item), tags(item))
     expect_equal(names(search(cluster, "outside_cloud")), [task["post"]])
     said = [one for one in item["predictions"] if one["modelName"] == "outside-tagger"][0]
-    shown = [(tag["name"], round(tag["confidence"], 2)) for tag in said["tags"] if "confidence" in tag]
+    shown = [(tag["name"], round(tag["confidence"], 2)) for tag in said["tags"]]
     expect_equal(shown, [("outside_cloud", 0.9), ("questionable", 0.7), ("outside_sun", 0.2)])
     expect_equal((said["node"], said["device"]), ("outside-node", "cpu"))
 
@@ -126,6 +126,7 @@ def crashes_make_suspects(cluster: Cluster) -> None:
         task = answer["tasks"][0]
         expect_equal(answer.get("alone", False), bool(crashed))
         cluster.store("TaskService", "MarkRunning", {**node, "leases": held([task])})
+        # Named both times: the first makes it a suspect, the second makes it fail.
         expect_equal(cluster.store("TaskService", "ReportCrash", node)["suspects"], [task["name"]])
         crashed.append(task["name"])
     expect_equal(crashed[0], crashed[1])
