@@ -113,4 +113,6 @@ impl Write<'_> {
 }
 
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod tests;
