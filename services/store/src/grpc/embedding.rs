@@ -129,10 +129,14 @@ struct Reader {
 impl Reader {
     /// The next page; `None` at the end.
     async fn next(&mut self) -> Option<Result<StreamEmbeddingsResponse, Error>> {
-        if self.over || self.shutdown.is_begun() {
+        if self.over {
             return None;
         }
-        let page = self.page().await;
+        // At a shutdown an end would say that these were all.
+        let page = match self.shutdown.is_begun() {
+            true => Err(Error::Stopping),
+            false => self.page().await,
+        };
         self.over |= page.is_err();
         Some(page)
     }

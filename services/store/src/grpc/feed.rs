@@ -99,10 +99,12 @@ impl Follower {
                 }
             }
         }
-        if self.shutdown.is_begun() {
-            return None;
-        }
-        let page = self.page().await;
+        let page = match self.shutdown.is_begun() {
+            // Who asked for all there is would take an end for that.
+            true if self.until_now => Err(Error::Stopping),
+            true => return None,
+            false => self.page().await,
+        };
         if page.is_err() {
             self.state = State::Over;
         }

@@ -473,3 +473,40 @@ async fn what_a_slow_reader_has_not_taken_is_not_read_yet() {
     let last = last.embeddings.last().expect("is not empty");
     assert_eq!(last.post, "posts/499");
 }
+
+#[tokio::test]
+async fn a_store_that_stops_does_not_say_that_it_has_told_everything() {
+    let Scene {
+        mut to,
+        store,
+        data: _data,
+    } = Scene::new().await;
+    for slice in 0..12 {
+        to.register(slice * 500 + 1..=slice * 500 + 500).await;
+    }
+    let mut bulk = stream(&mut to, "", "").await.expect("streams");
+    let all = WatchChangesRequest {
+        cursor: None,
+        until_now: true,
+    };
+    let changes = to.feed.watch_changes(all).await.expect("streams");
+    let mut changes = changes.into_inner();
+    let first = bulk.message().await.expect("is no error").expect("is one");
+    let stopped = tokio::spawn(store.stop());
+    let (mut looks, mut told) = (first.embeddings.len(), 0);
+    let bulk = loop {
+        match bulk.message().await {
+            Ok(Some(page)) => looks += page.embeddings.len(),
+            end => break end.map(drop),
+        }
+    };
+    let changes = loop {
+        match changes.message().await {
+            Ok(Some(page)) => told += page.changes.len(),
+            end => break end.map(drop),
+        }
+    };
+    assert!(bulk.is_err() || looks == 6_000, "ended well after {looks}");
+    assert!(changes.is_err() || told == 6_000, "ended well after {told}");
+    stopped.await.expect("stops");
+}
