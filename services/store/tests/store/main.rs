@@ -11,5 +11,6 @@ mod leasing;
 mod matching;
 mod people;
 mod searching;
+mod stopping;
 mod trash;
 mod waiting;

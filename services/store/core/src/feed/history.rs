@@ -216,7 +216,7 @@ impl Play {
                 name,
                 category: None,
             });
-        } else if tag % 2 == 0 {
+        } else if tag.is_multiple_of(2) {
             edit.remove.push(name);
         } else {
             edit.rating = RatingChange::Reset;
