@@ -24,21 +24,23 @@ async fn a_store_that_stops_does_not_say_that_it_has_told_everything() {
     let changes = to.feed.watch_changes(all).await.expect("streams");
     let mut changes = changes.into_inner();
     let first = bulk.message().await.expect("is no error").expect("is one");
-    let stopped = tokio::spawn(store.stop());
     let (mut looks, mut told) = (first.embeddings.len(), 0);
-    let bulk = loop {
-        match bulk.message().await {
-            Ok(Some(page)) => looks += page.embeddings.len(),
-            end => break end.map(drop),
-        }
+    let reading = async {
+        let bulk = loop {
+            match bulk.message().await {
+                Ok(Some(page)) => looks += page.embeddings.len(),
+                end => break end.map(drop),
+            }
+        };
+        let changes = loop {
+            match changes.message().await {
+                Ok(Some(page)) => told += page.changes.len(),
+                end => break end.map(drop),
+            }
+        };
+        (bulk, changes)
     };
-    let changes = loop {
-        match changes.message().await {
-            Ok(Some(page)) => told += page.changes.len(),
-            end => break end.map(drop),
-        }
-    };
+    let ((), (bulk, changes)) = tokio::join!(store.stop(), reading);
     assert!(bulk.is_err() || looks == 6_000, "ended well after {looks}");
     assert!(changes.is_err() || told == 6_000, "ended well after {told}");
-    stopped.await.expect("stops");
 }
