@@ -228,12 +228,23 @@ fn bare(address: &str) -> &str {
 /// What a status means for a person.
 pub(crate) fn refusal(what: &'static str, address: &str, status: &Status) -> Error {
     let reason = code::reason(status).unwrap_or_default();
+    // A service says only its reason; what has a source broke on the way.
+    let broke = reason.is_empty() && std::error::Error::source(status).is_some();
     match code::of(status) {
-        Code::Unavailable if reason == "UNREACHABLE" || reason.is_empty() => Error::Unreachable {
-            what,
-            address: address.to_owned(),
-            cause: status.message().to_owned(),
-        },
+        Code::DeadlineExceeded if reason.is_empty() || reason == "DEADLINE_EXCEEDED" => {
+            Error::TooLong(format!(
+                "the {what} at {address} did not answer in time; `kumo status` shows how all are"
+            ))
+        }
+        code if broke
+            || (code == Code::Unavailable && (reason == "UNREACHABLE" || reason.is_empty())) =>
+        {
+            Error::Unreachable {
+                what,
+                address: address.to_owned(),
+                cause: status.message().to_owned(),
+            }
+        }
         code => Error::Refused {
             code,
             message: message(status, &reason),
@@ -248,5 +259,21 @@ fn message(status: &Status, reason: &str) -> String {
         ("", reason) => reason.to_owned(),
         (text, "") => text.to_owned(),
         (text, reason) => format!("{text} ({reason})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_breaks_off_is_a_service_that_went_and_a_late_one_is_named() {
+        let lost = std::io::Error::other("error reading a body from connection");
+        let lost = refusal("store", "http://s", &Status::from_error(Box::new(lost)));
+        assert!(matches!(lost, Error::Unreachable { .. }), "{lost:?}");
+        let late = refusal("store", "http://s", &Status::deadline_exceeded("late"));
+        assert!(late.to_string().contains("store at http://s"), "{late}");
+        let refused = refusal("store", "http://s", &Status::internal("a bug"));
+        assert!(matches!(refused, Error::Refused { .. }), "{refused:?}");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     connection::Connection,
     error::Error,
     run::Session,
-    selection::{found, named},
+    selection::{chosen, found, named},
     terminal::{Table, Tally},
     words,
 };
@@ -56,7 +56,7 @@ pub(crate) struct Flags {
     reset: Vec<String>,
 
     /// Edit all posts that this search finds, instead of named ones.
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = chosen)]
     query: Option<String>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
                 posts[0]
             )));
         }
-        (Some(query), true) => found(&connection, query.trim()).await?,
+        (Some(query), true) => found(&connection, query).await?,
         (None, true) => {
             return Err(Error::Usage(
                 "no post is named: `kumo edit 12 +tag`".to_owned(),

@@ -30,6 +30,7 @@ pub(crate) struct Selection {
         long,
         value_name = "QUERY",
         allow_hyphen_values = true,
+        value_parser = chosen,
         conflicts_with = "posts"
     )]
     query: Option<String>,
@@ -44,18 +45,27 @@ impl Selection {
         trashed: bool,
     ) -> Result<Vec<u32>, Error> {
         if let Some(query) = &self.query {
-            return found(connection, &in_trash(query.trim(), trashed)).await;
+            return found(connection, &in_trash(query, trashed)).await;
         }
         named(connection, &self.posts).await
     }
 }
 
+/// A query that was meant: an unset variable of a script must not choose the whole library.
+pub(crate) fn chosen(query: &str) -> Result<String, String> {
+    match query.trim() {
+        "" => {
+            Err("an empty query would choose every post; if you mean that, say `id:>0`".to_owned())
+        }
+        query => Ok(query.to_owned()),
+    }
+}
+
 /// A query that finds only what is in the trash.
 fn in_trash(query: &str, trashed: bool) -> String {
-    match (trashed, query) {
-        (false, query) => query.to_owned(),
-        (true, "") => "status:trash".to_owned(),
-        (true, query) => format!("status:trash ({query})"),
+    match trashed {
+        false => query.to_owned(),
+        true => format!("status:trash ({query})"),
     }
 }
 
@@ -135,7 +145,7 @@ mod tests {
     #[test]
     fn a_query_about_the_trash_stays_one_alternative() {
         assert_eq!(in_trash("a or b", true), "status:trash (a or b)");
-        assert_eq!(in_trash("", true), "status:trash");
+        assert!(chosen(" ").is_err() && chosen("id:>0").is_ok());
         assert_eq!(in_trash("a or b", false), "a or b");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct TrashFlags {
 Examples:
   kumo restore 12
   kumo restore --query monochrome       those in the trash that have the tag
-  kumo restore --query ''               everything in the trash
+  kumo restore --query 'id:>0'          everything in the trash
 
 JSON keys: restored.")]
 pub(crate) struct RestoreFlags {
@@ -53,7 +53,7 @@ pub(crate) struct RestoreFlags {
 Examples:
   kumo purge 12                         says what it would do
   kumo purge 12 --yes
-  kumo purge --query '' --yes           empties the trash
+  kumo purge --query 'id:>0' --yes      empties the trash
 
 A purged post is forgotten for good, and its content is rejected: scans do not bring it back until
 `kumo rejected --allow SHA256`. Only posts in the trash can be purged. No file is ever touched.

@@ -57,6 +57,8 @@ fn a_command_that_cannot_be_meant_is_64() {
         &["retry"],
         &["tasks", "--failed", "--queued"],
         &["search", "--limit", "0"],
+        &["trash", "--query", ""],
+        &["edit", "--query", " ", "+tag"],
         &["predict", "x.png", "--min", "7"],
         &["up", "/", "--store", "http://127.0.0.1:1"],
     ] {
