@@ -278,12 +278,6 @@ fn vectors(posts: PostId, set: Set) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "figures are what this program is for")]
 fn duplicates(posts: PostId) -> anyhow::Result<()> {
     let index = fill(posts, None)?;
-    let subjects: Vec<Subject> = (1..=QUERIES as PostId)
-        .filter_map(|at| index.subject(at * 997 % posts + 1))
-        .collect();
-    time("within 10 bits", &subjects, |subject| {
-        index.within_distance(subject, 10).len()
-    });
     let before = kit::memory::Resident::read()?.peak;
     for max_distance in [10, 20] {
         let options = Options {

@@ -22,7 +22,7 @@ use crate::embedder::Embedders;
 use crate::index::{Candidates, PostId, Search, Subject};
 use crate::live::{Live, View, revision};
 use crate::snapshot::Position;
-use crate::store::Store;
+use crate::store::{SHORT, Store};
 pub(crate) use missing::Missing;
 
 /// Finds posts that are like something.
@@ -73,6 +73,8 @@ struct Query {
     /// Its vector, if it has one; else why not.
     embedding: Result<(), Missing>,
     source: Source,
+    /// The post with the very same bytes, which comes first and scores 1.
+    same: Option<PostId>,
 }
 
 enum Source {
@@ -112,7 +114,12 @@ impl Finder {
             Ok(())
         };
         let source = Source::Post(post);
-        self.search(Query { embedding, source }, want).await
+        let query = Query {
+            embedding,
+            source,
+            same: None,
+        };
+        self.search(query, want).await
     }
 
     /// Posts whose vectors are like this one, of the model of that revision.
@@ -140,24 +147,14 @@ impl Finder {
                 Error::field("vector.values", &sent, refused.to_string())
             })
         });
-        self.loaded()?;
+        self.live.loaded()?;
         let subject = Subject::outside(Some(unit.await??), None, None);
         let query = Query {
             embedding: Ok(()),
             source: Source::Outside(Box::new(subject)),
+            same: None,
         };
         self.search(query, want).await
-    }
-
-    /// Refuses to answer while the index is being filled.
-    pub(crate) fn loaded(&self) -> Result<(), Error> {
-        let standing = self.live.standing();
-        match standing.cursor {
-            Some(_) => Ok(()),
-            None => Err(Error::Loading {
-                posts: standing.posts,
-            }),
-        }
     }
 
     /// Whether a post has a vector; waits for it a while if it has none, and asks for somebody to
@@ -168,7 +165,7 @@ impl Finder {
         let mut asked = false;
         loop {
             changes.mark_unchanged();
-            self.loaded()?;
+            self.live.loaded()?;
             let held = self.live.read(move |view| {
                 let subject = view.index.subject(post);
                 (view.index.model().is_some(), subject)
@@ -238,7 +235,11 @@ impl Finder {
         let blending = self.live.compute(move || {
             let search = search(&want, filter.as_ref().as_ref());
             let index = &begun.view.index;
-            index.blend(&begun.subject, &search, &begun.candidates, scores.as_ref())
+            let hits = index.blend(&begun.subject, &search, &begun.candidates, scores.as_ref());
+            match query.same {
+                Some(same) => with_first(same, hits, &begun, &search),
+                None => hits,
+            }
         });
         let hits = blending.await?;
         let standing = self.live.standing();
@@ -250,32 +251,49 @@ impl Finder {
         })
     }
 
+    /// How long to wait for what an answer can do without.
+    fn patience(&self) -> Duration {
+        if self.live.standing().following {
+            SHORT
+        } else {
+            tags::HURRY
+        }
+    }
+
     async fn begin(
         &self,
         query: &Query,
         want: &Want,
         filter: Arc<Option<RoaringBitmap>>,
     ) -> Result<Begun, Error> {
-        self.loaded()?;
+        self.live.loaded()?;
         let (want, outside) = (want.clone(), query.source.outside());
         let post = query.source.post();
         let begun = self.live.read(move |view| {
+            // The store may have been replaced since it was looked whether all is loaded.
+            if view.cursor.is_none() {
+                let posts = view.index.posts();
+                return Err(Error::Loading { posts });
+            }
             let subject = match outside {
                 Some(subject) => Some(subject),
-                None => view.index.subject(post?),
-            }?;
+                None => post.and_then(|post| view.index.subject(post)),
+            };
+            let Some(subject) = subject else {
+                return Ok(None);
+            };
             let candidates = {
                 let search = search(&want, filter.as_ref().as_ref());
                 view.index.candidates(&subject, &search)
             };
-            Some(Begun {
+            Ok(Some(Begun {
                 view,
                 subject,
                 candidates,
-            })
+            }))
         });
         begun
-            .await?
+            .await??
             .ok_or_else(|| self.no_such(post.unwrap_or_default()))
     }
 }
@@ -303,6 +321,27 @@ fn search<'a>(want: &Want, within: Option<&'a RoaringBitmap>) -> Search<'a> {
         k: want.k,
         min_score: want.min_score,
     }
+}
+
+/// Puts a post with the very same bytes first, unless it is not asked for or there is nothing to
+/// compare it by. It is as like as can be, though its vector was made of a smaller picture.
+fn with_first(same: PostId, mut hits: Vec<Hit>, begun: &Begun, search: &Search<'_>) -> Vec<Hit> {
+    let asked_for = search.within.is_none_or(|within| within.contains(same));
+    let alone = Candidates { posts: vec![same] };
+    let only = Search {
+        k: 1,
+        min_score: 0.0,
+        ..*search
+    };
+    let found = begun.view.index.blend(&begun.subject, &only, &alone, None);
+    if let Some(mut hit) = found.into_iter().next().filter(|_| asked_for) {
+        hit.score = 1.0;
+        hit.scores = hit.scores.map(|score| score.map(|_| 1.0));
+        hits.retain(|hit| hit.post != same);
+        hits.insert(0, hit);
+        hits.truncate(search.k);
+    }
+    hits
 }
 
 /// What became of each channel that has a weight.

@@ -28,6 +28,10 @@ use snapshots::Snapshots;
 /// The store gives a sign of life every ten seconds.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// A store that cannot be reached for so long after the start is away: then what the snapshot holds
+/// answers. Before, the store may only be starting too.
+const AWAY: Duration = Duration::from_secs(3);
+
 /// The one who follows.
 pub(crate) struct Follower {
     store: Store,
@@ -41,6 +45,7 @@ pub(crate) struct Follower {
     heard: u64,
     /// Whether anything was heard of the feed since the start.
     followed: bool,
+    started: Instant,
 }
 
 /// Why following was interrupted.
@@ -106,6 +111,7 @@ impl Follower {
             bulk: None,
             heard: 0,
             followed: false,
+            started: Instant::now(),
         }
     }
 
@@ -161,7 +167,11 @@ impl Follower {
             Trouble::Broken(_) => self.begin_again().await,
             Trouble::Store(_) | Trouble::Ended | Trouble::Silent | Trouble::Interrupted(_) => {}
         }
-        self.live.note(|standing| standing.following = false);
+        let away = self.started.elapsed() >= AWAY;
+        self.live.note(|standing| {
+            standing.following = false;
+            standing.settled |= away;
+        });
         self.readiness.lost(trouble, &self.live.standing());
     }
 

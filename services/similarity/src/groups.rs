@@ -16,7 +16,7 @@ use crate::index::PostId;
 use crate::live::Live;
 use crate::store::Store;
 
-/// Most posts of a group that are shown, and after how many a page ends.
+/// Most posts of a group that are shown (its reason says so), and after how many a page ends.
 const MOST_POSTS: usize = 10_000;
 /// Posts whose facts are read at once; halved while the store says that it is too much.
 const FACTS: usize = 100;
@@ -108,7 +108,9 @@ impl Groups {
         let groups = if asked.near_blank {
             groups.into_iter().map(blank).collect()
         } else {
-            self.keep(groups, asked.options.min_cosine).await?
+            let mut kept = self.keep(groups, asked.options.min_cosine).await?;
+            say_cut(&mut kept, &computed.found.groups);
+            kept
         };
         Ok(Page {
             groups,
@@ -120,6 +122,7 @@ impl Groups {
 
     /// All groups of the index as it is now.
     async fn compute(&self, options: Options) -> Result<Arc<Computed>, Error> {
+        self.live.loaded()?;
         let mut last = self.last.lock().await;
         let _place = self.live.place().await?;
         let known = last.clone();
@@ -241,6 +244,23 @@ fn grouped(all: &[Group], after: PostId, size: usize) -> Vec<Group> {
     .collect()
 }
 
+/// Says of groups of which only a part is shown how large they are. A part is the first posts, so
+/// it has its group's lowest one, or that is gone and there is nothing to say.
+fn say_cut(kept: &mut [Kept], all: &[Group]) {
+    for kept in kept {
+        let lowest = kept.members.iter().map(|member| member.post).min();
+        let whole = all.binary_search_by_key(&lowest, |group| Some(first(group)));
+        let posts = whole.map_or(0, |at| all[at].posts.len());
+        if posts > MOST_POSTS {
+            kept.reason = format!(
+                "{}; of the {posts} posts of this group only the {MOST_POSTS} with the lowest \
+                 numbers are listed and compared",
+                kept.reason
+            );
+        }
+    }
+}
+
 /// Each post as a group of its own.
 fn alone(all: &[PostId], after: PostId, size: usize) -> Vec<Group> {
     let begin = all.partition_point(|post| *post <= after);
@@ -330,6 +350,23 @@ mod tests {
         let page = grouped(&all, 5, 2);
         assert_eq!(page.iter().map(first).collect::<Vec<_>>(), [10, 20]);
         assert_eq!(alone(&[2, 4, 6], 2, 1)[0].posts, [4]);
+    }
+
+    #[test]
+    fn a_group_that_is_cut_says_so() {
+        let all = [group(1..3), group(10..20_010)];
+        let kept = grouped(&all, 0, 10).into_iter().map(|group| Kept {
+            reason: "it is whole".to_owned(),
+            ..blank(group)
+        });
+        let mut kept: Vec<Kept> = kept.collect();
+        say_cut(&mut kept, &all);
+        assert_eq!(kept[0].reason, "it is whole");
+        let told = &kept[1].reason;
+        assert!(
+            told.contains("20000 posts") && told.contains("10000"),
+            "{told}"
+        );
     }
 
     #[test]

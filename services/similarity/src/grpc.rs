@@ -16,7 +16,6 @@ use proto::similarity::v1::{
     GetIndexRequest, GetIndexResponse, ListDuplicatesRequest, ListDuplicatesResponse,
     find_similar_request::Subject,
 };
-use renderer::Upload;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Error;
@@ -136,8 +135,6 @@ impl Door {
         let rest = pieces.map(|piece| piece.map(|piece| piece.data));
         let all = stream::once(future::ready(Ok(first.data))).chain(rest);
         let label = format!("FindSimilarToImage {}", kit::trace::current_id());
-        self.finder
-            .like_picture(label, Upload::new(all), want)
-            .await
+        self.finder.like_picture(label, all, want).await
     }
 }

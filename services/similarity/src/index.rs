@@ -284,14 +284,10 @@ impl Index {
     pub fn cosine(&self, a: PostId, b: PostId) -> Option<f32> {
         let (a, b) = (self.slots.get(a)?, self.slots.get(b)?);
         let both = self.rows.holds(a, has::VECTOR) && self.rows.holds(b, has::VECTOR);
-        both.then(|| self.vectors.cosine(a, &self.vectors.get(b)))
-    }
-
-    /// Posts, not nearly blank, whose hash differs from a subject's in at most `radius` bits, with
-    /// the distance; nearest first, equal ones by number. The subject itself is left out.
-    #[must_use]
-    pub fn within_distance(&self, subject: &Subject, radius: u32) -> Vec<(PostId, u32)> {
-        search::within_distance(self, subject, radius)
+        both.then(|| match a == b {
+            true => 1.0,
+            false => self.vectors.cosine(a, &self.vectors.get(b)),
+        })
     }
 
     /// The hash of a row, unless it has none or is nearly blank.

@@ -59,6 +59,8 @@ pub(crate) struct Standing {
     pub(crate) head: u64,
     /// Posts that are still to be read again because the model is another.
     pub(crate) pending: u64,
+    /// Whether the first load is complete: all was read, or a snapshot and what changed since.
+    pub(crate) settled: bool,
     /// Whether the store can be reached.
     pub(crate) following: bool,
     /// What became of the snapshot: `LOADED`, `ABSENT`, `DAMAGED`, `STALE`.
@@ -139,6 +141,17 @@ impl Live {
     /// Changes a figure that is not the index's own.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Standing)) {
         self.standing.send_modify(change);
+    }
+
+    /// Refuses to answer while the index is being filled.
+    pub(crate) fn loaded(&self) -> Result<(), Error> {
+        let standing = self.standing.borrow();
+        if standing.settled && standing.cursor.is_some() {
+            return Ok(());
+        }
+        Err(Error::Loading {
+            posts: standing.posts,
+        })
     }
 
     /// Waits for one of the places that there are for work on the index.

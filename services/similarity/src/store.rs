@@ -26,7 +26,7 @@ pub(crate) const BATCH: usize = 256;
 /// Most posts that are scored by their tags in one call.
 pub(crate) const ALSO: usize = 10_000;
 /// A call that a person waits for.
-const SHORT: Duration = Duration::from_secs(5);
+pub(crate) const SHORT: Duration = Duration::from_secs(5);
 /// A call that may have much to answer.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -209,6 +209,24 @@ impl Store {
         let mut client = CapacityServiceClient::new(self.peer.channel());
         let answer = client.request_capacity(timed(request, SHORT)).await?;
         Ok(answer.into_inner().nodes)
+    }
+
+    /// The post with this content; `None` if there is none.
+    pub(crate) async fn post_of(&self, sha256: &str) -> Result<Option<PostId>, Status> {
+        let request = wire::GetPostRequest {
+            name: format!("posts/sha256:{sha256}"),
+            ..wire::GetPostRequest::default()
+        };
+        let mut client = PostServiceClient::new(self.peer.channel());
+        let post = match client.get_post(timed(request, SHORT)).await {
+            Ok(answer) => answer.into_inner().post.unwrap_or_default().name,
+            Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
+            Err(status) => return Err(status),
+        };
+        let number = kit::id::parse("posts/", &post);
+        number
+            .map(Some)
+            .map_err(|error| unusable(error.to_string()))
     }
 
     /// Everything that is known of some posts; those that are gone are left out.

@@ -104,9 +104,9 @@ impl Vectors {
         values
     }
 
-    /// Cosine of a slot's vector and a query of length 1.
+    /// Cosine of a slot's vector and a query of length 1, −1 to 1: stored lengths are only nearly 1.
     pub(crate) fn cosine(&self, slot: u32, query: &[f32]) -> f32 {
-        dot(self.halves.row(slot), query)
+        dot(self.halves.row(slot), query).clamp(-1.0, 1.0)
     }
 
     /// Asks for the vector of a slot before it is needed.

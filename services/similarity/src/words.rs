@@ -1,8 +1,7 @@
 //! Rows of bits, and how many of them differ: the scan under binary codes and perceptual hashes.
 //!
 //! Within a block lie word 0 of all rows, then word 1, and so on: what is scanned is read from front
-//! to back, neighbouring rows are summed at once by wide instructions, and who needs only the first
-//! word reads nothing else.
+//! to back, and neighbouring rows are summed at once by wide instructions.
 
 use crate::column::{Column, ROWS, place};
 
@@ -58,18 +57,12 @@ impl Words {
     pub(crate) fn distances(&self, block: usize, query: &[u64], out: &mut [u16; ROWS]) {
         distances(self.column.block(block), query, out);
     }
-
-    /// The same of the first words alone.
-    pub(crate) fn first_distances(&self, block: usize, query: u64, out: &mut [u16; ROWS]) {
-        distances(self.column.block(block), &[query], out);
-    }
 }
 
 fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b))
 }
 
-/// A query of fewer words is compared with the first ones of the rows.
 fn distances(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -156,13 +149,10 @@ mod tests {
                 let (mut out, mut plain) = ([0; ROWS], [0; ROWS]);
                 rows.distances(block, &query, &mut out);
                 portable(rows.column().block(block), &query, &mut plain);
-                let mut first = [0; ROWS];
-                rows.first_distances(block, query[0], &mut first);
                 prop_assert_eq!(out, plain);
                 for (at, distance) in out.iter().enumerate() {
                     let slot = block * ROWS + at;
                     prop_assert_eq!(u32::from(*distance), naive(&model[slot]));
-                    prop_assert_eq!(u32::from(first[at]), naive(&model[slot][..1]));
                     prop_assert_eq!(rows.distance(slot as u32, &query), u32::from(*distance));
                 }
             }

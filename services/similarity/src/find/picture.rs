@@ -5,11 +5,13 @@
 //! one, the bytes are not kept: the child also makes a sample, which is what nodes see of the
 //! library's pictures too, and the node gets that when it comes.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use renderer::{Job, Rendered, Upload, Wanted, pipe};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -18,7 +20,7 @@ use crate::Error;
 use crate::blend::Channel;
 use crate::colours::Colours;
 use crate::embedder::{Node, PIECE};
-use crate::index::Subject;
+use crate::index::{PostId, Refused, Subject};
 
 /// Pieces on their way to a node.
 const PIECES: usize = 4;
@@ -38,15 +40,25 @@ impl Finder {
     pub(crate) async fn like_picture<S, E>(
         &self,
         label: String,
-        upload: Upload<S>,
+        pieces: S,
         want: Want,
     ) -> Result<Found, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: Send,
     {
-        self.loaded()?;
-        let seen = self.see(label, upload, &want).await?;
+        self.live.loaded()?;
+        let sum = Arc::new(Mutex::new(Sha256::new()));
+        let summing = Arc::clone(&sum);
+        let pieces = pieces.inspect(move |piece| {
+            if let Ok(piece) = piece {
+                let mut sum = summing.lock().unwrap_or_else(PoisonError::into_inner);
+                sum.update(piece);
+            }
+        });
+        let seen = self.see(label, Upload::new(pieces), &want).await?;
+        let sum = sum.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let same = self.same(&kit::hex::encode(&sum.finalize())).await;
         let hash = seen.rendered.hash.ok_or(Error::NotRendered("hash"))?;
         let blur = seen.rendered.blur_hash.as_deref();
         let colours = Colours::parse(blur.ok_or(Error::NotRendered("colour layout"))?);
@@ -59,13 +71,28 @@ impl Finder {
             Some(values) => {
                 let unit = self.live.read(move |view| view.index.unit(&values)).await?;
                 // The model was switched in the meantime, or the node sent nonsense.
-                unit.map_err(|refused| embedding = Err(failed("", refused.to_string())))
+                unit.map_err(|refused| embedding = Err(refuse(&refused)))
                     .ok()
             }
         };
         let subject = Subject::outside(unit, Some(hash), colours);
         let source = Source::Outside(Box::new(subject));
-        self.search(Query { embedding, source }, want).await
+        let query = Query {
+            embedding,
+            source,
+            same,
+        };
+        self.search(query, want).await
+    }
+
+    /// The post with the very same bytes, as far as the store can say.
+    async fn same(&self, sha256: &str) -> Option<PostId> {
+        let asked = self.store.post_of(sha256);
+        let asked = timeout(self.patience(), asked).await.ok()?;
+        asked.unwrap_or_else(|status| {
+            tracing::debug!("whether the picture is a post: {}", status.message());
+            None
+        })
     }
 
     async fn see<S, E>(&self, label: String, upload: Upload<S>, want: &Want) -> Result<Seen, Error>
@@ -78,39 +105,47 @@ impl Finder {
         let turn = self.pictures.acquire().await;
         let turn = turn.expect("invariant: the semaphore is never closed");
         let node = if want.weights.of(Channel::Embedding) > 0.0 {
-            self.node().await
+            self.node("").await
         } else {
             Err(Missing::NotInSubject)
         };
-        let waits = matches!(node, Err(Missing::NoEmbedder)) && !want.wait.is_zero();
+        // Also with a node: one that stopped a moment ago may still be listed.
+        let waits = matches!(node, Ok(_) | Err(Missing::NoEmbedder)) && !want.wait.is_zero();
+        let mut away = String::new();
         let wanted = Wanted {
             sample: waits,
             preview: false,
             hashes: true,
         };
         let (mut rendered, vector) = match node {
-            Ok(node) => self.render_and_embed(label, upload, wanted, &node).await?,
+            Ok(node) => {
+                let made = self.render_and_embed(label, upload, wanted, &node).await?;
+                away = node.name;
+                made
+            }
             Err(missing) => {
                 let rendered = self.pool.render_upload(label, wanted, upload).await?;
                 (rendered, Err(missing))
             }
         };
         drop(turn);
-        if !waits {
+        if !waits || !matches!(vector, Err(Missing::NoEmbedder)) {
             return Ok(Seen { rendered, vector });
         }
         let sample = rendered.sample.take().ok_or(Error::NotRendered("sample"))?;
-        let vector = self.embed_later(sample.jpeg.into(), deadline).await;
+        let vector = self.embed_later(sample.jpeg.into(), away, deadline).await;
         Ok(Seen { rendered, vector })
     }
 
     /// A node that serves the model of the index; asks for one if there is none.
-    async fn node(&self) -> Result<Node, Missing> {
+    async fn node(&self, away: &str) -> Result<Node, Missing> {
         let standing = self.live.standing();
         if standing.revision.is_empty() {
             return Err(Missing::NoModel);
         }
-        let found = self.embedders.find(&standing.model, &standing.revision);
+        let found = self
+            .embedders
+            .find(&standing.model, &standing.revision, away);
         match found.await {
             Ok(Some(node)) => Ok(node),
             Ok(None) => Err(Missing::NoEmbedder),
@@ -173,30 +208,50 @@ impl Finder {
         let vector = match vector {
             Some(vector) => vector,
             // It saw an end that was none: what it says now is of another picture.
-            None if stalled => Err(format!("it took nothing for {STALL:?}")),
-            None => timeout(ANSWER, embedding)
-                .await
-                .unwrap_or_else(|_| Err(format!("it did not answer within {ANSWER:?}"))),
+            None if stalled => Err(node.failed(format!("it took nothing for {STALL:?}"))),
+            None => timeout(ANSWER, embedding).await.unwrap_or_else(|_| {
+                Err(node.failed(format!("it did not answer within {ANSWER:?}")))
+            }),
         };
         let vector = match vector {
-            Ok(_) if stalled => Err(format!("it took nothing for {STALL:?}")),
+            Ok(_) if stalled => Err(node.failed(format!("it took nothing for {STALL:?}"))),
             vector => vector,
         };
-        Ok((rendered, vector.map_err(|why| failed(&node.name, why))))
+        Ok((rendered, vector))
     }
 
-    /// Waits for a node and sends it the sample.
-    async fn embed_later(&self, sample: Bytes, deadline: Instant) -> Result<Vec<f32>, Missing> {
-        let node = loop {
-            match self.node().await {
-                Ok(node) => break node,
+    /// Waits for a node that can be reached and sends it the sample.
+    async fn embed_later(
+        &self,
+        sample: Bytes,
+        mut away: String,
+        deadline: Instant,
+    ) -> Result<Vec<f32>, Missing> {
+        loop {
+            let seen = match self.node(&away).await {
+                Ok(node) => {
+                    let seen = self.embed_sample(&sample, &node, deadline).await;
+                    away = node.name;
+                    seen
+                }
+                Err(missing) => Err(missing),
+            };
+            match seen {
                 Err(Missing::NoEmbedder) if Instant::now() < deadline => {
                     let soon = Instant::now() + Duration::from_millis(250);
                     tokio::time::sleep_until(soon.min(deadline)).await;
                 }
-                Err(missing) => return Err(missing),
+                seen => return seen,
             }
-        };
+        }
+    }
+
+    async fn embed_sample(
+        &self,
+        sample: &Bytes,
+        node: &Node,
+        deadline: Instant,
+    ) -> Result<Vec<f32>, Missing> {
         let (line, pieces) = mpsc::channel(sample.len().div_ceil(PIECE).max(1));
         for piece in sample.chunks(PIECE) {
             // There is room for all of it: it is in memory already.
@@ -205,15 +260,14 @@ impl Finder {
         drop(line);
         let answer = deadline.max(Instant::now() + Duration::from_secs(1));
         let limit = answer.min(Instant::now() + ANSWER);
-        let seen = tokio::time::timeout_at(limit, self.embedders.embed(&node, pieces)).await;
-        let seen = seen.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
-        seen.map_err(|why| failed(&node.name, why))
+        let seen = tokio::time::timeout_at(limit, self.embedders.embed(node, pieces)).await;
+        seen.unwrap_or_else(|_| Err(node.failed("it did not answer in time".to_owned())))
     }
 }
 
-fn failed(node: &str, why: String) -> Missing {
+fn refuse(refused: &Refused) -> Missing {
     Missing::EmbedderFailed {
-        node: node.to_owned(),
-        why,
+        node: "that was asked".to_owned(),
+        why: refused.to_string(),
     }
 }

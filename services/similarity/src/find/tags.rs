@@ -13,7 +13,7 @@ use crate::index::{PostId, TagScores};
 use crate::store::{ALSO, Store, TagMatches, is_away};
 
 /// A store that is known to be away is not waited for any longer than this.
-const HURRY: Duration = Duration::from_millis(500);
+pub(super) const HURRY: Duration = Duration::from_millis(500);
 
 /// What to ask.
 #[derive(Clone, Copy)]

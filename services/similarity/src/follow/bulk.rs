@@ -140,7 +140,10 @@ impl Follower {
         if bulk.first {
             self.live.change(move |view| view.cursor = start).await?;
         }
-        self.live.note(|standing| standing.pending = 0);
+        self.live.note(|standing| {
+            standing.pending = 0;
+            standing.settled |= bulk.first;
+        });
         self.bulk = None;
         self.snapshots.hurry();
         let standing = self.live.standing();

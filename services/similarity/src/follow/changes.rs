@@ -20,7 +20,7 @@ impl Follower {
         let Some(mut cursor) = self.live.standing().cursor else {
             return Ok(());
         };
-        self.see_head(cursor).await?;
+        let goal = self.see_head(cursor).await?;
         let mut asked = Instant::now();
         let mut stream = self.store.watch(cursor).await?;
         while let Some(message) = self.next(&mut stream).await? {
@@ -46,19 +46,22 @@ impl Follower {
                 self.see_head(cursor).await?;
                 asked = Instant::now();
             }
+            if quiet || to.seq >= goal {
+                self.live.note(|standing| standing.settled = true);
+            }
             self.readiness.tell(&self.live.standing());
         }
         Err(Trouble::Ended)
     }
 
     /// Asks how far the feed goes.
-    async fn see_head(&mut self, cursor: Position) -> Result<(), Trouble> {
+    async fn see_head(&mut self, cursor: Position) -> Result<u64, Trouble> {
         let head = self.store.head().await?;
         if head.epoch != cursor.epoch {
             return Err(Trouble::Resync);
         }
         self.live.note(|standing| standing.head = head.seq);
-        Ok(())
+        Ok(head.seq)
     }
 
     /// Makes the index one of the model that counts now; true if its vectors are to be read.

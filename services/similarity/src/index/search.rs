@@ -269,32 +269,6 @@ fn visit(keys: &[u16; ROWS], mut bound: u32, mut f: impl FnMut(usize, u32) -> u3
     }
 }
 
-/// See [`Index::within_distance`].
-pub(super) fn within_distance(index: &Index, subject: &Subject, radius: u32) -> Vec<(PostId, u32)> {
-    let Some(hash) = subject.hash else {
-        return Vec::new();
-    };
-    let scan = HashScan(index, hash);
-    let mut found = Vec::new();
-    let mut keys = [0; ROWS];
-    for block in 0..index.rows.columns()[0].len() {
-        index.hashes.first_distances(block, hash[0], &mut keys);
-        visit(&keys, radius, |row, _| {
-            let slot = (block * ROWS + row) as u32;
-            if scan.fits(index.rows.kind(slot)) {
-                let distance = scan.row(slot);
-                let post = index.rows.post(slot);
-                if distance <= radius && Some(post) != subject.post {
-                    found.push((post, distance));
-                }
-            }
-            radius
-        });
-    }
-    found.sort_unstable_by_key(|(post, distance)| (*distance, *post));
-    found
-}
-
 /// Every vector, none nearer than another.
 struct Everything;
 

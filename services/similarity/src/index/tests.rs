@@ -37,7 +37,6 @@ enum Step {
         k: usize,
         min_score: f32,
     },
-    Near(PostId, u32),
 }
 
 fn halves(values: &[f32]) -> Vec<u8> {
@@ -106,7 +105,6 @@ fn step() -> impl Strategy<Value = Step> {
         3 => ask.prop_map(|(post, weights, within, k, min_score)| Step::Ask {
             post, weights, within, k, min_score,
         }),
-        1 => (post, 0_u32..40).prop_map(|(post, radius)| Step::Near(post, radius)),
     ]
 }
 
@@ -264,22 +262,6 @@ proptest! {
                         prop_assert!(same(&found, &expected), "{found:?}\n{expected:?}");
                     }
                 }
-                Step::Near(post, radius) => {
-                    let Some(subject) = index.subject(post) else { continue };
-                    let detailed = |post: &PostId| {
-                        posts[post].hash.filter(|hash| !hash.is_near_blank())
-                    };
-                    let mut expected: Vec<(PostId, u32)> = posts
-                        .keys()
-                        .filter(|other| **other != post)
-                        .filter_map(|other| {
-                            let distance = detailed(&post)?.distance(&detailed(other)?);
-                            (distance <= radius).then_some((*other, distance))
-                        })
-                        .collect();
-                    expected.sort_by_key(|(post, distance)| (*distance, *post));
-                    prop_assert_eq!(index.within_distance(&subject, radius), expected);
-                }
             }
             let vectors = posts.values().filter(|picture| picture.vector.is_some());
             prop_assert_eq!(index.vectors(), vectors.count() as u64);
@@ -402,4 +384,25 @@ fn outside_vectors_are_made_one_long_or_refused() {
     assert!(matches!(index.unit(&[]), Err(Refused::Size { .. })));
     assert!(index.unit_f16(&halves(&[1.0, 1.0, 0.0])).is_ok());
     assert!(index.unit_f16(&[0; 5]).is_err());
+}
+
+#[test]
+fn no_cosine_is_above_one_though_lengths_are_only_nearly_one() {
+    let mut index = Index::new(Some(Model {
+        revision: [1; 32],
+        dimensions: 2,
+    }));
+    let long: Vec<u8> = [0.713_f32; 2]
+        .iter()
+        .flat_map(|value| half::f16::from_f32(*value).to_le_bytes())
+        .collect();
+    for post in [1, 2] {
+        let entry = Entry {
+            vector: Some(&long),
+            ..Entry::default()
+        };
+        index.put(post, &entry).expect("is taken");
+    }
+    assert_eq!(index.cosine(1, 1), Some(1.0));
+    assert_eq!(index.cosine(1, 2), Some(1.0));
 }

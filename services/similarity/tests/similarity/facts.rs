@@ -122,9 +122,19 @@ impl PostService for Fake {
 
     async fn get_post(
         &self,
-        _: Request<GetPostRequest>,
+        request: Request<GetPostRequest>,
     ) -> Result<Response<GetPostResponse>, Status> {
-        Err(Status::unimplemented("not needed"))
+        let name = request.into_inner().name;
+        let sha256 = name.strip_prefix("posts/sha256:").expect("is a sha256");
+        let Some(post) = self.state().contents.get(sha256).copied() else {
+            return Err(Status::not_found("no such content"));
+        };
+        Ok(Response::new(GetPostResponse {
+            post: Some(Post {
+                name: format!("posts/{post}"),
+                ..Post::default()
+            }),
+        }))
     }
 
     async fn search_posts(

@@ -1,6 +1,7 @@
 //! Following the store through interruptions, lies, other databases and other models.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use proto::similarity::v1::Channel;
 use proto::similarity::v1::find_similar_request::Subject;
@@ -217,14 +218,21 @@ async fn it_is_ready_only_when_it_is_nearly_abreast() {
     den.store.come();
     den.ready(true).await;
     den.stop().await;
-    for _ in 0..1_500 {
-        den.store.state().change(1, |_| {});
+    for post in 11..1_600 {
+        den.store.state().add(post, 0.5);
     }
     den.start().await;
-    let behind = den.until("knows how far it is behind", |index| {
-        index.following && index.snapshot == "LOADED"
+    let behind = den.until("has begun to catch up", |index| {
+        index.following && index.snapshot == "LOADED" && index.posts == 12
     });
-    assert!(behind.await.posts == 10);
+    assert!(behind.await.lag > 1_000);
+    den.ready(false).await;
+    let refused = den.like_post(1).await.expect_err("is not caught up");
+    assert_eq!(
+        kit::code::reason(&refused).as_deref(),
+        Some("INDEX_LOADING")
+    );
+    den.store.state().page = 500;
     den.store.state().silent = false;
     assert_eq!(den.abreast().await.lag, 0);
     den.ready(true).await;
@@ -238,4 +246,25 @@ async fn a_stop_without_a_store_is_quick() {
     den.until("answers", |index| !index.following).await;
     den.stop().await;
     assert!(!den.snapshot().exists(), "there was nothing to keep");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_snapshot_holds_answers_when_the_store_stays_away() {
+    let mut den = Den::new(ten).await;
+    den.stop().await;
+    den.store.go();
+    den.start().await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let found = loop {
+        match den.like_post(1).await {
+            Ok(found) => break found,
+            Err(refused) => {
+                let reason = kit::code::reason(&refused);
+                assert_eq!(reason.as_deref(), Some("INDEX_LOADING"));
+            }
+        }
+        assert!(Instant::now() < deadline, "it never answers");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(found.posts.len(), 9);
 }

@@ -22,6 +22,8 @@ pub(super) enum Mood {
     Well,
     /// Gives one of another model.
     Other,
+    /// Gives numbers that are none.
+    Nonsense,
     /// Fails.
     Ill,
     /// Takes no byte and says nothing.
@@ -91,7 +93,7 @@ impl EmbedderService for Fake {
     ) -> Result<Response<EmbedImageResponse>, Status> {
         let mut pieces = request.into_inner();
         let model = match self.mood {
-            Mood::Well => "models/1",
+            Mood::Well | Mood::Nonsense => "models/1",
             Mood::Other => "models/2",
             Mood::Ill => return Err(Status::internal("out of order")),
             Mood::Frozen => std::future::pending().await,
@@ -101,8 +103,12 @@ impl EmbedderService for Fake {
             bytes.extend(piece.data);
         }
         self.seen.lock().expect("no test panics here").push(bytes);
+        let vector = match self.mood {
+            Mood::Nonsense => vec![f32::NAN; 8],
+            _ => towards(model, 0.5),
+        };
         Ok(Response::new(EmbedImageResponse {
-            vector: towards(model, 0.5),
+            vector,
             revision: revision(model),
             ..EmbedImageResponse::default()
         }))

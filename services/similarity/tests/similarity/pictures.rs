@@ -7,6 +7,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use image::{ImageFormat, Rgb, RgbImage};
 use proto::similarity::v1::{Channel, FindSimilarToImageRequest, SimilarOptions, SimilarPosts};
+use proto::store::v1::PostSet;
+use sha2::{Digest, Sha256};
 use tonic::{Code, Request, Status};
 
 use super::den::{Den, missing, posts};
@@ -121,7 +123,7 @@ async fn a_node_that_comes_while_it_is_waited_for_gets_a_sample() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_fails_or_freezes_costs_its_channel_only() {
     let den = Den::new(ten).await;
-    for mood in [Mood::Ill, Mood::Other, Mood::Frozen] {
+    for mood in [Mood::Ill, Mood::Other, Mood::Nonsense, Mood::Frozen] {
         let node = Node::start(mood).await;
         den.store.state().nodes = vec![node.listed()];
         let begun = Instant::now();
@@ -175,4 +177,51 @@ async fn hostile_bytes_end_with_a_reason_and_nothing_else() {
     assert_eq!(kit::code::reason(&status).as_deref(), Some("INVALID_FIELD"));
     let found = send(&den, &good, SimilarOptions::default()).await;
     assert!(found.is_ok(), "it lives on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_of_the_library_comes_first_whatever_else_is_like_it() {
+    let den = Den::new(ten).await;
+    let picture = noise(64, 64);
+    let sum = kit::hex::encode(&Sha256::digest(&picture));
+    for post in [10, 3] {
+        den.store.state().contents.insert(sum.clone(), post);
+        let one = SimilarOptions {
+            page_size: 1,
+            ..SimilarOptions::default()
+        };
+        let found = send(&den, &picture, one).await.expect("answers");
+        assert_eq!(posts(&found), [post]);
+        assert_eq!(found.posts[0].score, 1.0);
+    }
+    let others = SimilarOptions {
+        within: Some(PostSet {
+            ids: vec![4, 5],
+            keep_order: false,
+        }),
+        ..SimilarOptions::default()
+    };
+    let found = send(&den, &picture, others).await.expect("answers");
+    assert!(!posts(&found).contains(&3), "it was not asked for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stopped_is_none_though_it_is_still_listed() {
+    let den = Den::new(ten).await;
+    let stopped = Node::start(Mood::Well).await;
+    den.store.state().nodes = vec![stopped.listed()];
+    drop(stopped);
+    let picture = noise(200, 200);
+    let found = send(&den, &picture, SimilarOptions::default()).await;
+    assert_eq!(
+        missing(&found.expect("answers"), Channel::Embedding),
+        "NO_EMBEDDER"
+    );
+    let node = Node::start(Mood::Well).await;
+    let comes = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        den.store.state().nodes = vec![node.listed()];
+    };
+    let (found, ()) = tokio::join!(send(&den, &picture, waiting(20)), comes);
+    assert_eq!(missing(&found.expect("answers"), Channel::Embedding), "");
 }

@@ -30,6 +30,8 @@ pub(super) struct State {
     /// Answers of queries.
     pub(super) queries: BTreeMap<String, Vec<u32>>,
     pub(super) nodes: Vec<Node>,
+    /// Posts by the sha256 of their content.
+    pub(super) contents: BTreeMap<String, u32>,
     /// How often nodes were asked for.
     pub(super) asked: u32,
     /// Streams of everything that were begun, by model, and after which post.
@@ -46,7 +48,7 @@ pub(super) struct State {
     pub(super) meanwhile: Option<fn(&mut State)>,
     /// Calls that a person waits for are not answered.
     pub(super) frozen: bool,
-    /// Changes are not told.
+    /// Nothing but the first changes is told.
     pub(super) silent: bool,
 }
 

@@ -265,11 +265,11 @@ impl FeedService for Fake {
             loop {
                 {
                     let state = fake.state();
-                    let changes = if state.silent {
-                        Vec::new()
-                    } else {
-                        state.changes(seq)
-                    };
+                    let mut changes = state.changes(seq);
+                    let silent = state.silent && told.is_some();
+                    if silent {
+                        changes.clear();
+                    }
                     let to = changes.last().map_or(seq, |change| change.seq);
                     let now = Some((to, state.model.clone()));
                     if !changes.is_empty() || now != told {
