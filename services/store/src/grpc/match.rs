@@ -103,8 +103,13 @@ struct Pages {
 
 impl Pages {
     fn next(&mut self) -> Option<Result<MatchQueryResponse, Status>> {
-        if self.over || self.shutdown.is_begun() {
+        if self.over {
             return None;
+        }
+        if self.shutdown.is_begun() {
+            // An end would say that these were all.
+            self.over = true;
+            return Some(Err(refuse(Error::Stopping)));
         }
         let ids = self.found.page(self.after, PAGE);
         let first = self.after.is_none();
@@ -201,5 +206,28 @@ fn response(matches: Matches) -> MatchTagsResponse {
         matches: best.collect(),
         also: matches.also,
         tags: matches.tags as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::{Code, Shutdown};
+
+    use super::{PAGE, Pages};
+
+    #[test]
+    fn a_shutdown_does_not_look_like_the_end_of_the_numbers() {
+        let shutdown = Shutdown::new();
+        let mut pages = Pages {
+            found: (1..=PAGE as u32 + 1).collect(),
+            after: None,
+            shutdown: shutdown.clone(),
+            over: false,
+        };
+        assert!(matches!(pages.next(), Some(Ok(page)) if page.ids.len() == PAGE));
+        shutdown.begin();
+        let refused = pages.next().and_then(Result::err).expect("is refused");
+        assert_eq!(kit::code::of(&refused), Code::Unavailable);
+        assert!(pages.next().is_none());
     }
 }

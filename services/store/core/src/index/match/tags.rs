@@ -1,8 +1,10 @@
 //! The posts that share most with a list of tags.
 //!
 //! A post's score is the weight of the tags it shares over the weight of all that were asked for.
-//! A tag weighs category weight × ln(1 + N / df), N being the posts outside the trash and df those
-//! that have the tag: what two posts share says the more, the rarer it is.
+//! A tag weighs category weight × ln(1 + N / df), N being the posts outside the trash and df all
+//! posts that have the tag, those in the trash too, because that is what is counted already: what
+//! two posts share says the more, the rarer it is. Until the trash is emptied, tags of what is in it
+//! weigh a little less.
 //!
 //! The answer is exact, and yet most of the library is not looked at (MaxScore): once the best
 //! found so far all score `need`, a post that has none but the most frequent tags, whose weights
