@@ -1,6 +1,7 @@
 //! What is always on stays small and maps no ML library.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use kumo_tests::{
     cluster::Machine,
@@ -8,7 +9,7 @@ use kumo_tests::{
 };
 
 #[test]
-fn store_and_watcher_map_no_ml_library_and_stay_small() {
+fn store_watcher_and_similarity_map_no_ml_library_and_stay_small() {
     let machine = Machine::new();
     for seed in 0..40 {
         let bytes = jpeg(&photo(800, 600, seed, [120; 3]), 88).expect("encodes");
@@ -17,13 +18,25 @@ fn store_and_watcher_map_no_ml_library_and_stay_small() {
     let store = machine.start_store();
     let watcher = machine.start_watcher();
     let tagger = machine.start_tagger();
+    let address = machine.store_address();
+    let similarity = machine.start("similarity", &["--store", &address]);
     machine.settle(40, 90);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !similarity.log().contains("ready:") {
+        assert!(Instant::now() < deadline, "{}", similarity.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let maps = |pid: u32| fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
     assert!(
         maps(tagger.pid()).contains("libonnxruntime"),
         "this check can fail"
     );
-    for (role, program) in [("store", &store), ("watcher", &watcher)] {
+    let programs = [
+        ("store", &store),
+        ("watcher", &watcher),
+        ("similarity", &similarity),
+    ];
+    for (role, program) in programs {
         let maps = maps(program.pid());
         for library in ["onnxruntime", "torch", "mkl", "cuda", "openvino"] {
             assert!(!maps.contains(library), "the {role} maps {library}");
