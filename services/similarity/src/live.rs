@@ -119,11 +119,10 @@ impl Live {
         let view = View::new(None, "");
         let mut standing = Standing::default();
         standing.copy(&view);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             view: RwLock::new(view),
             standing: watch::Sender::new(standing),
-            places: Semaphore::new(2 * processors + 2),
+            places: Semaphore::new(2 * kit::config::processors() + 2),
             tasks,
         }
     }

@@ -68,8 +68,8 @@ impl Config {
     /// How many pictures to render at once.
     #[must_use]
     pub fn renderers(&self) -> usize {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        self.renderers.map_or(processors.min(4), usize::from)
+        self.renderers
+            .map_or_else(|| kit::config::processors().min(4), usize::from)
     }
 }
 
