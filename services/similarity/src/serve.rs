@@ -70,19 +70,8 @@ fn name_memory(cx: &Context, live: &Arc<Live>) {
 
 /// Finds out early whether pictures can be taken from callers. The rest can do without.
 async fn probe(pool: Pool, cx: Context) {
-    match cx.shutdown.or(pool.probe()).await {
-        None => {}
-        Some(Ok(confinement)) => {
-            if let Some(missing) = confinement.missing() {
-                cx.process.notice("CONFINEMENT", missing);
-            }
-        }
-        Some(Err(error)) => {
-            tracing::warn!(
-                error.reason = error.code(),
-                "FindSimilarToImage cannot work: {error}"
-            );
-            cx.process.notice(error.code(), error.to_string());
-        }
+    if let Some(Some((code, message))) = cx.shutdown.or(pool.complaint()).await {
+        tracing::warn!(error.reason = code, "pictures sent by callers: {message}");
+        cx.process.notice(code, message);
     }
 }
