@@ -58,7 +58,8 @@ fn mean(weights: &Weights, scores: &[Option<f32>; 4]) -> Option<f64> {
     (weight > 0.0).then(|| sum / weight)
 }
 
-fn millionths(score: f64) -> u32 {
+/// A score in the steps in which scores are compared.
+pub(crate) fn millionths(score: f64) -> u32 {
     (score.clamp(0.0, 1.0) * MILLION).round() as u32
 }
 

@@ -216,7 +216,7 @@ impl Index {
         let mut taken = vec![false; sheet.posts.len()];
         let mut groups = Vec::new();
         for leader in (0..sheet.posts.len()).filter(|at| here(*at) != u32::MAX) {
-            if leader % STEPS == 0 && stop() {
+            if stop() {
                 return None;
             }
             if taken[leader] {

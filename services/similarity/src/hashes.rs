@@ -2,6 +2,8 @@
 
 use renderer::PerceptualHash;
 
+use crate::blend::millionths;
+
 /// Words of a hash.
 pub(crate) const WORDS: usize = 4;
 
@@ -27,11 +29,20 @@ pub(crate) fn score(distance: u32) -> f32 {
     UNRELATED.saturating_sub(distance) as f32 / UNRELATED as f32
 }
 
+/// The largest distance that has at least so high a score, in the millionths that scores are told in.
+pub(crate) fn reach(min_score: f32) -> u32 {
+    let least = millionths(f64::from(min_score));
+    (0..UNRELATED)
+        .rev()
+        .find(|bits| millionths(f64::from(score(*bits))) >= least)
+        .unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use renderer::PerceptualHash;
 
-    use super::{distance, score, words};
+    use super::{distance, reach, score, words};
 
     #[test]
     fn words_keep_the_distance_of_the_bits() {
@@ -48,5 +59,11 @@ mod tests {
     fn scores_end_where_unrelated_pictures_begin() {
         assert_eq!((score(0), score(64), score(128)), (1.0, 0.5, 0.0));
         assert_eq!(score(256), 0.0);
+    }
+
+    #[test]
+    fn a_lowest_score_says_how_many_bits_may_differ() {
+        assert_eq!(reach(1.0 - 10.0 / 128.0), 10);
+        assert_eq!((reach(1.0), reach(0.999), reach(0.0)), (0, 0, 127));
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::index::PostId;
 
-/// The `keep` smallest (key, post) pairs of all that were pushed, equal keys by post number.
+/// The `keep` smallest (key, post) pairs of all that were pushed and are within the bound, equal keys by
+/// post number.
 #[derive(Debug)]
 pub(crate) struct Nearest {
     keep: usize,
@@ -13,9 +14,14 @@ pub(crate) struct Nearest {
 impl Nearest {
     /// Keeps at least one.
     pub(crate) fn new(keep: usize) -> Self {
+        Self::within(keep, u32::MAX)
+    }
+
+    /// Takes no key above a bound.
+    pub(crate) fn within(keep: usize, bound: u32) -> Self {
         Self {
             keep: keep.max(1),
-            bound: u32::MAX,
+            bound,
             best: Vec::new(),
         }
     }
@@ -34,6 +40,14 @@ impl Nearest {
         if self.best.len() >= 2 * self.keep {
             self.cut();
         }
+    }
+
+    /// The bound as tight as can be.
+    pub(crate) fn settle(&mut self) -> u32 {
+        if self.best.len() >= self.keep {
+            self.cut();
+        }
+        self.bound
     }
 
     /// The best, in no order.
@@ -73,12 +87,14 @@ mod tests {
         fn the_best_are_those_of_a_full_sort(
             keys in prop::collection::vec(0_u32..50, 0..400),
             keep in 1_usize..40,
+            bound in prop::sample::select(vec![0, 5, 30, u32::MAX]),
         ) {
-            let mut nearest = Nearest::new(keep);
+            let mut nearest = Nearest::within(keep, bound);
             let mut all: Vec<(u32, u32)> = keys.iter().copied().zip(0..).collect();
             for (key, post) in &all {
                 nearest.push(*key, *post);
             }
+            all.retain(|(key, _)| *key <= bound);
             all.sort_unstable();
             all.truncate(keep);
             let mut best = nearest.into_best();

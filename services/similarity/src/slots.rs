@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     column::{Column, ROWS},
     index::PostId,
+    vectors::prefetch,
 };
 
 /// Post numbers of a page of the table: 16 KiB, there only if one of them is in the index.
@@ -168,6 +169,12 @@ impl Rows {
 
     pub(crate) fn kind(&self, slot: u32) -> u8 {
         self.kinds.row(slot)[0]
+    }
+
+    /// Asks for a block before it is needed: what was scanned since has driven it from the cache.
+    pub(crate) fn prefetch(&self, block: usize) {
+        prefetch(self.kinds.block(block));
+        prefetch(self.posts.block(block));
     }
 
     pub(crate) fn holds(&self, slot: u32, part: u8) -> bool {

@@ -6,7 +6,8 @@ mod dot;
 use half::f16;
 
 pub(crate) use centre::Centre;
-use dot::{dot, prefetch};
+use dot::dot;
+pub(crate) use dot::prefetch;
 
 use crate::{column::Column, index::Refused, words::Words};
 

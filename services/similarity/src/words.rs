@@ -57,6 +57,16 @@ impl Words {
     pub(crate) fn distances(&self, block: usize, query: &[u64], out: &mut [u16; ROWS]) {
         distances(self.column.block(block), query, out);
     }
+
+    /// Whether a row of a block may differ from a query in at most so many bits: some first word does.
+    pub(crate) fn may_be_within(&self, block: usize, query: &[u64], bits: u32) -> bool {
+        let first = query.get(..1).unwrap_or_default();
+        let mut out = [0; ROWS];
+        distances(self.column.block(block), first, &mut out);
+        let bits = bits.min(u32::from(u16::MAX)) as u16;
+        // No way out half-way: that is what keeps the comparison wide.
+        out.iter().fold(false, |near, bit| near | (*bit <= bits))
+    }
 }
 
 fn word(bytes: &[u8]) -> u64 {
@@ -74,7 +84,7 @@ fn distances(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
             // SAFETY: this processor was just seen to have what the function is compiled for.
             return unsafe { wide::distances_512(block, query, out) };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
+        if is_x86_feature_detected!("avx2") {
             // SAFETY: as above.
             return unsafe { wide::distances_256(block, query, out) };
         }
@@ -97,19 +107,77 @@ fn portable(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
     }
 }
 
-/// The same code, compiled for processors that can do more at once.
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use super::{ROWS, portable};
+    use std::arch::x86_64::{
+        __m256i, _mm256_add_epi8, _mm256_add_epi64, _mm256_and_si256, _mm256_loadu_si256,
+        _mm256_sad_epu8, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setr_epi8,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
+        _mm256_xor_si256,
+    };
 
+    use super::{ROWS, WORD, portable};
+
+    /// Rows whose words fill a line of the cache.
+    const STEP: usize = 8;
+
+    /// Counts are added up in bytes: of so many words at most, or they overflow.
+    const IN_BYTES: usize = 31;
+
+    /// The plain code, compiled for processors that count the bits of eight words at once.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vpopcntdq")]
     pub(super) fn distances_512(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
         portable(block, query, out);
     }
 
-    #[target_feature(enable = "avx2,popcnt")]
+    /// Bits are counted by looking up half bytes. Words of a row are summed as bytes first, because
+    /// adding up the bytes of a word is the dearest step.
+    #[target_feature(enable = "avx2")]
     pub(super) fn distances_256(block: &[u8], query: &[u64], out: &mut [u16; ROWS]) {
-        portable(block, query, out);
+        let planes = block.as_chunks::<{ ROWS * WORD }>().0;
+        for (group, out) in out.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
+            let mut sums = [_mm256_setzero_si256(); 2];
+            for (planes, query) in planes.chunks(IN_BYTES).zip(query.chunks(IN_BYTES)) {
+                let mut counts = [_mm256_setzero_si256(); 2];
+                for (plane, asked) in planes.iter().zip(query) {
+                    let line = &plane.as_chunks::<{ STEP * WORD }>().0[group];
+                    let asked = _mm256_set1_epi64x(asked.cast_signed());
+                    for (count, half) in counts.iter_mut().zip(line.as_chunks::<32>().0) {
+                        *count = _mm256_add_epi8(*count, differ(half, asked));
+                    }
+                }
+                for (sum, count) in sums.iter_mut().zip(counts) {
+                    let of_words = _mm256_sad_epu8(count, _mm256_setzero_si256());
+                    *sum = _mm256_add_epi64(*sum, of_words);
+                }
+            }
+            for (out, sum) in out.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
+                let mut lanes = [0_u64; 4];
+                // SAFETY: the array is as large as a register; no alignment is asked.
+                unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast::<__m256i>(), sum) };
+                *out = lanes.map(|lane| lane as u16);
+            }
+        }
+    }
+
+    /// In how many bits each byte differs.
+    #[target_feature(enable = "avx2")]
+    fn differ(words: &[u8; 32], asked: __m256i) -> __m256i {
+        #[rustfmt::skip]
+        let ones = _mm256_setr_epi8(
+            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+        );
+        let low = _mm256_set1_epi8(0x0f);
+        // SAFETY: the array is as large as a register; no alignment is asked.
+        let words = unsafe { _mm256_loadu_si256(words.as_ptr().cast::<__m256i>()) };
+        let bits = _mm256_xor_si256(words, asked);
+        let high = _mm256_and_si256(_mm256_srli_epi16::<4>(bits), low);
+        let low = _mm256_and_si256(bits, low);
+        _mm256_add_epi8(
+            _mm256_shuffle_epi8(ones, low),
+            _mm256_shuffle_epi8(ones, high),
+        )
     }
 }
 
@@ -117,13 +185,15 @@ mod wide {
 mod tests {
     use proptest::prelude::*;
 
+    #[cfg(target_arch = "x86_64")]
+    use super::wide;
     use super::{ROWS, Words, portable};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn a_block_says_what_its_rows_say(
-            words in 1_usize..9,
+            words in prop::sample::select(vec![1_usize, 2, 4, 8, 31, 32, 70]),
             seed in any::<u64>(),
             slots in prop::collection::vec(0_u32..2048, 1..40),
         ) {
@@ -148,8 +218,18 @@ mod tests {
             for block in 0..2 {
                 let (mut out, mut plain) = ([0; ROWS], [0; ROWS]);
                 rows.distances(block, &query, &mut out);
+                let first = |at: usize| (model[block * ROWS + at][0] ^ query[0]).count_ones();
+                let nearest = (0..ROWS).map(first).min().expect("a block has rows");
+                prop_assert!(rows.may_be_within(block, &query, nearest));
+                prop_assert!(nearest == 0 || !rows.may_be_within(block, &query, nearest - 1));
                 portable(rows.column().block(block), &query, &mut plain);
                 prop_assert_eq!(out, plain);
+                #[cfg(target_arch = "x86_64")]
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: this processor was just seen to have what it is compiled for.
+                    unsafe { wide::distances_256(rows.column().block(block), &query, &mut out) };
+                    prop_assert_eq!(out, plain, "without wider instructions");
+                }
                 for (at, distance) in out.iter().enumerate() {
                     let slot = block * ROWS + at;
                     prop_assert_eq!(u32::from(*distance), naive(&model[slot]));

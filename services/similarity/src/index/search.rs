@@ -19,8 +19,16 @@ use crate::{
 /// A filter of at most one in so many rows is looked up post by post instead of scanning all.
 const RARE: u32 = 16;
 
+/// Within so many bits the first quarter of a hash alone excludes nearly every post: of strangers half
+/// of its 64 bits differ.
+const TELLING: u32 = 12;
+
 /// Vectors lie far apart: so many are asked for before they are compared.
 const AHEAD: usize = 2;
+
+/// So many vectors are compared before it is looked whether any of them was among the best `k`; if none
+/// was, the remaining ones, whose codes are farther, are left alone.
+const PART: usize = 512;
 
 /// What is wanted of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +70,9 @@ enum Scope<'a> {
 
 /// A channel's part of a scan.
 trait Scan {
-    /// Keys of all rows of a block: the smaller, the nearer.
-    fn block(&self, index: usize, out: &mut [u16; ROWS]);
+    /// Keys of all rows of a block: the smaller, the nearer. `false` if none can be within the bound;
+    /// then the keys are meaningless.
+    fn block(&self, index: usize, bound: u32, out: &mut [u16; ROWS]) -> bool;
     /// Key of one row.
     fn row(&self, slot: u32) -> u32;
     /// Whether a row takes part, by what it holds.
@@ -85,13 +94,15 @@ impl Index {
         let used = |channel| search.weights.of(channel) > 0.0;
         let mut posts = Vec::new();
         if let Some(vector) = self.vector_of(subject).filter(|_| used(Channel::Embedding)) {
-            posts.extend(self.like_vector(vector, &scope, subject.post, keep));
+            posts.extend(self.like_vector(vector, &scope, subject.post, search.k));
         }
         if let Some(hash) = subject.hash.filter(|_| used(Channel::PerceptualHash)) {
-            posts.extend(self.scan(&HashScan(self, hash), &scope, subject.post, keep));
+            let nearest = Nearest::within(keep, self.reach(subject, search));
+            posts.extend(self.scan(&HashScan(self, hash), &scope, subject.post, nearest));
         }
         if let Some(colours) = subject.colours.filter(|_| used(Channel::Colour)) {
-            posts.extend(self.scan(&ColourScan(self, colours), &scope, subject.post, keep));
+            let nearest = Nearest::new(keep);
+            posts.extend(self.scan(&ColourScan(self, colours), &scope, subject.post, nearest));
         }
         let mut posts: Vec<PostId> = posts.into_iter().map(|(_, post)| post).collect();
         posts.sort_unstable();
@@ -136,6 +147,20 @@ impl Index {
             .filter_map(|(post, tag)| score(*post, Some(*tag)));
         let scored = of_channels.chain(of_tags);
         rank(&search.weights, scored, search.k, search.min_score)
+    }
+
+    /// Bits in which a hash may differ for the post to be in the answer. A lowest score bounds them if
+    /// nothing else can raise it: then what is asked is who lies within a radius.
+    fn reach(&self, subject: &Subject, search: &Search<'_>) -> u32 {
+        let others = [Channel::Embedding, Channel::Colour, Channel::Tags];
+        let alone = others.iter().all(|channel| {
+            let known = *channel == Channel::Tags || subject.has(*channel);
+            search.weights.of(*channel) <= 0.0 || !known
+        });
+        match alone && search.min_score > 0.0 {
+            true => hashes::reach(search.min_score),
+            false => u32::MAX,
+        }
     }
 
     /// The subject's vector, if it is one of this model.
@@ -184,42 +209,67 @@ impl Index {
     }
 
     /// The posts whose vectors have the highest cosines, with keys that fall as those rise.
+    ///
+    /// Nearest codes first: where vectors lie in clusters, as those of pictures do, the best are
+    /// among the first few hundred, and the rest need not be fetched from all over the memory.
     fn like_vector(
         &self,
         vector: &[f32],
         scope: &Scope<'_>,
         without: Option<PostId>,
-        keep: usize,
+        k: usize,
     ) -> Vec<(u32, PostId)> {
+        let keep = pool(k);
         let depth = POOL.max(keep);
-        let worth_comparing = match self.vectors.centre() {
-            Some(centre) => self.scan(&CodeScan(self, centre.code(vector)), scope, without, depth),
+        // One more than is compared, to see whether any was left out.
+        let by_code = Nearest::new(depth + 1);
+        let mut worth_comparing = match self.vectors.centre() {
+            Some(centre) => self.scan(
+                &CodeScan(self, centre.code(vector)),
+                scope,
+                without,
+                by_code,
+            ),
             // There is no centre until there are more vectors than are compared in any case.
-            None => self.scan(&Everything, scope, without, depth),
+            None => self.scan(&Everything, scope, without, by_code),
         };
+        // Where nothing was left out, the answer is to be exact.
+        let exact = worth_comparing.len() <= depth;
+        worth_comparing.sort_unstable();
+        worth_comparing.truncate(depth);
         let rows: Vec<(PostId, u32)> = worth_comparing
             .into_iter()
             .filter_map(|(_, post)| Some((post, self.slots.get(post)?)))
             .collect();
-        let mut nearest = Nearest::new(keep);
-        for (at, (post, slot)) in rows.iter().enumerate() {
-            if let Some((_, soon)) = rows.get(at + AHEAD) {
-                self.vectors.prefetch(*soon);
+        let (mut nearest, mut leaders) = (Nearest::new(keep), Nearest::new(k));
+        for (part, span) in rows.chunks(PART).enumerate() {
+            let before = leaders.settle();
+            let mut better = false;
+            for (at, (post, slot)) in span.iter().enumerate() {
+                if let Some((_, soon)) = rows.get(part * PART + at + AHEAD) {
+                    self.vectors.prefetch(*soon);
+                }
+                let key = falling(self.vectors.cosine(*slot, vector));
+                better |= key < before;
+                nearest.push(key, *post);
+                leaders.push(key, *post);
             }
-            nearest.push(falling(self.vectors.cosine(*slot, vector)), *post);
+            let enough = (part + 1) * PART >= keep;
+            if !better && !exact && enough {
+                break;
+            }
         }
         nearest.into_best()
     }
 
-    /// The `keep` rows with the smallest keys, equal ones by post number.
+    /// The rows with the smallest keys, equal ones by post number.
     fn scan(
         &self,
         scan: &impl Scan,
         scope: &Scope<'_>,
         without: Option<PostId>,
-        keep: usize,
+        mut nearest: Nearest,
     ) -> Vec<(u32, PostId)> {
-        let mut nearest = Nearest::new(keep);
         let consider = |nearest: &mut Nearest, slot, key| {
             let post = self.rows.post(slot);
             let within = match scope {
@@ -238,7 +288,10 @@ impl Index {
         }
         let mut keys = [0; ROWS];
         for block in 0..self.rows.columns()[0].len() {
-            scan.block(block, &mut keys);
+            self.rows.prefetch(block);
+            if !scan.block(block, nearest.bound(), &mut keys) {
+                continue;
+            }
             visit(&keys, nearest.bound(), |row, key| {
                 consider(&mut nearest, (block * ROWS + row) as u32, key);
                 nearest.bound()
@@ -273,8 +326,9 @@ fn visit(keys: &[u16; ROWS], mut bound: u32, mut f: impl FnMut(usize, u32) -> u3
 struct Everything;
 
 impl Scan for Everything {
-    fn block(&self, _: usize, out: &mut [u16; ROWS]) {
+    fn block(&self, _: usize, _: u32, out: &mut [u16; ROWS]) -> bool {
         out.fill(0);
+        true
     }
 
     fn row(&self, _: u32) -> u32 {
@@ -290,8 +344,9 @@ impl Scan for Everything {
 struct CodeScan<'a>(&'a Index, Vec<u64>);
 
 impl Scan for CodeScan<'_> {
-    fn block(&self, index: usize, out: &mut [u16; ROWS]) {
+    fn block(&self, index: usize, _: u32, out: &mut [u16; ROWS]) -> bool {
         self.0.vectors.codes().distances(index, &self.1, out);
+        true
     }
 
     fn row(&self, slot: u32) -> u32 {
@@ -307,8 +362,13 @@ impl Scan for CodeScan<'_> {
 struct HashScan<'a>(&'a Index, [u64; hashes::WORDS]);
 
 impl Scan for HashScan<'_> {
-    fn block(&self, index: usize, out: &mut [u16; ROWS]) {
-        self.0.hashes.distances(index, &self.1, out);
+    fn block(&self, index: usize, bound: u32, out: &mut [u16; ROWS]) -> bool {
+        let hashes = &self.0.hashes;
+        if bound <= TELLING && !hashes.may_be_within(index, &self.1, bound) {
+            return false;
+        }
+        hashes.distances(index, &self.1, out);
+        true
     }
 
     fn row(&self, slot: u32) -> u32 {
@@ -324,8 +384,9 @@ impl Scan for HashScan<'_> {
 struct ColourScan<'a>(&'a Index, colours::Colours);
 
 impl Scan for ColourScan<'_> {
-    fn block(&self, index: usize, out: &mut [u16; ROWS]) {
+    fn block(&self, index: usize, _: u32, out: &mut [u16; ROWS]) -> bool {
         self.0.colours.differences(index, &self.1, out);
+        true
     }
 
     fn row(&self, slot: u32) -> u32 {

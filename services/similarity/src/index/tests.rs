@@ -95,7 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
         [0_u8..3, 0..3, 0..3, 0..3],
         prop::option::of(prop::collection::vec(post.clone(), 0..20)),
         1_usize..12,
-        prop::sample::select(vec![0.0_f32, 0.5, 0.9]),
+        prop::sample::select(vec![0.0_f32, 0.5, 0.9, 0.95, 1.0]),
     );
     prop_oneof![
         8 => (post.clone(), picture()).prop_map(|(post, picture)| Step::Put(post, picture)),
@@ -345,6 +345,28 @@ fn among_many_the_nearest_are_found_by_codes() {
         assert!(index.remove(post));
     }
     assert_eq!(index.subject(100), None);
+}
+
+#[test]
+fn a_filter_of_as_many_as_are_compared_is_answered_exactly() {
+    let index = families(9_000);
+    let within: RoaringBitmap = (1..=8_192).step_by(2).collect();
+    assert_eq!(within.len(), 4_096);
+    let search = Search {
+        weights: Weights::new([1.0, 0.0, 0.0, 0.0]).expect("they are fit"),
+        within: Some(&within),
+        k: 5,
+        min_score: 0.0,
+    };
+    let subject = index.subject(8_991).expect("it is there");
+    let mut exact: Vec<(f32, PostId)> = within
+        .iter()
+        .filter_map(|post| Some((index.cosine(post, 8_991)?, post)))
+        .collect();
+    exact.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut best: Vec<PostId> = exact.iter().take(pool(5)).map(|(_, post)| *post).collect();
+    best.sort_unstable();
+    assert_eq!(index.candidates(&subject, &search).posts, best);
 }
 
 #[test]

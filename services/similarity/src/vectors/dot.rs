@@ -22,15 +22,15 @@ pub(crate) fn dot(row: &[u8], query: &[f32]) -> f32 {
     portable(row, query)
 }
 
-/// Asks for a row that will be needed soon, so that the memory works while something else is done.
-pub(crate) fn prefetch(row: &[u8]) {
+/// Asks for something that will be needed soon, so that the memory works while something else is done.
+pub(crate) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(LINE) {
-        // SAFETY: a hint; it reads nothing, and the address is that of a byte of the row.
+    for line in bytes.chunks(LINE) {
+        // SAFETY: a hint; it reads nothing, and the address is that of one of the bytes.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
+    let _ = bytes;
 }
 
 fn portable(row: &[u8], query: &[f32]) -> f32 {
