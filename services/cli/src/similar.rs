@@ -3,11 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod channel;
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use clap::Args;
 use kit::config::seconds;
@@ -19,7 +15,6 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     amount,
-    connection::Connection,
     error::Error,
     post::{self, as_json},
     run::Session,
@@ -29,8 +24,6 @@ use crate::{
 
 /// Longest wait for an embedder.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long to wait before asking again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Flags of `kumo similar`.
 #[derive(Debug, Args)]
@@ -41,6 +34,7 @@ Examples:
   kumo similar new.jpg --wait                start an embedder first, if none runs
   kumo similar 12 --query 'rating:g -monochrome' --limit 50
   kumo similar 12 --channel hash             only the same drawing, re-encoded or resized
+  kumo similar new.jpg --channel hash --min-score 0.92   near-duplicates: at most 10 bits differ
   kumo similar 12 --channel embedding=1 --channel tags=0.5
   kumo similar ./12                          a file whose name is a number
 
@@ -99,14 +93,14 @@ fn wait(text: &str) -> Result<Duration, String> {
 }
 
 impl Flags {
-    fn options(&self, wait: Duration) -> SimilarOptions {
+    fn options(&self) -> SimilarOptions {
         SimilarOptions {
             page_size: self.limit,
             weights: self.channels.clone(),
             query: self.query.as_deref().unwrap_or_default().trim().to_owned(),
             within: None,
             min_score: self.min_score,
-            wait: wait.try_into().ok(),
+            wait: self.wait.unwrap_or_default().try_into().ok(),
         }
     }
 }
@@ -114,7 +108,7 @@ impl Flags {
 pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
     let subject = Subject::new(&flags.subject);
     let connection = session.connect()?;
-    let found = find(flags, &subject, &connection).await?;
+    let found = ask::find(&subject, flags.options(), &connection).await?;
     let terminal = &session.terminal;
     if flags.ids && !terminal.json() {
         for post in &found.posts {
@@ -134,27 +128,6 @@ pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
     }
     channel::missing(&found, !flags.channels.is_empty(), terminal);
     Ok(())
-}
-
-/// Asks, and while a person waits, again if the embedder went: the store knows one that has just
-/// stopped for a while still, and another is on its way.
-async fn find(
-    flags: &Flags,
-    subject: &Subject,
-    connection: &Connection,
-) -> Result<SimilarPosts, Error> {
-    let mut left = flags.wait.unwrap_or_default();
-    let deadline = Instant::now() + left;
-    loop {
-        let found = ask::find(subject, flags.options(left), connection).await?;
-        let mut reports = found.channels.iter();
-        let has_gone = reports.any(|report| report.reason == "EMBEDDER_FAILED");
-        if !has_gone || Instant::now() + AGAIN > deadline {
-            return Ok(found);
-        }
-        tokio::time::sleep(AGAIN).await;
-        left = deadline.saturating_duration_since(Instant::now());
-    }
 }
 
 /// Writes what was found, with what the store says of it. A post that went meanwhile is left out.

@@ -28,8 +28,8 @@ use snapshots::Snapshots;
 /// The store gives a sign of life every ten seconds.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// A store that cannot be reached for so long after the start is away: then what the snapshot holds
-/// answers. Before, the store may only be starting too.
+/// A store of which nothing was heard for so long is away: then what the snapshot holds answers, however
+/// old. Before, the store may only be starting too.
 const AWAY: Duration = Duration::from_secs(3);
 
 /// The one who follows.
@@ -45,7 +45,8 @@ pub(crate) struct Follower {
     heard: u64,
     /// Whether anything was heard of the feed since the start.
     followed: bool,
-    started: Instant,
+    /// When the store was last heard of; at first, when this began.
+    heard_at: Instant,
 }
 
 /// Why following was interrupted.
@@ -111,7 +112,7 @@ impl Follower {
             bulk: None,
             heard: 0,
             followed: false,
-            started: Instant::now(),
+            heard_at: Instant::now(),
         }
     }
 
@@ -167,7 +168,7 @@ impl Follower {
             Trouble::Broken(_) => self.begin_again().await,
             Trouble::Store(_) | Trouble::Ended | Trouble::Silent | Trouble::Interrupted(_) => {}
         }
-        let away = self.started.elapsed() >= AWAY;
+        let away = self.heard_at.elapsed() >= AWAY;
         self.live.note(|standing| {
             standing.following = false;
             standing.settled |= away;
@@ -211,6 +212,7 @@ impl Follower {
                     let message = message?;
                     if message.is_some() {
                         self.heard += 1;
+                        self.heard_at = Instant::now();
                         self.live.note(|standing| standing.following = true);
                     }
                     return Ok(message);

@@ -56,6 +56,10 @@ impl Follower {
             let Some(mut bulk) = self.bulk.clone() else {
                 return Ok(());
             };
+            // Another store may not even know the model that is asked for.
+            if let Some(from) = bulk.start.or(self.live.standing().cursor) {
+                self.see_head(from).await?;
+            }
             let model = bulk.model.clone().unwrap_or_default();
             let mut stream = self.store.stream(&model, bulk.after).await?;
             let (mut messages, mut posts) = (0_u64, 0);

@@ -55,8 +55,9 @@ impl Follower {
     }
 
     /// Asks how far the feed goes.
-    async fn see_head(&mut self, cursor: Position) -> Result<u64, Trouble> {
+    pub(super) async fn see_head(&mut self, cursor: Position) -> Result<u64, Trouble> {
         let head = self.store.head().await?;
+        self.heard_at = Instant::now();
         if head.epoch != cursor.epoch {
             return Err(Trouble::Resync);
         }
@@ -74,6 +75,8 @@ impl Follower {
             "" => None,
             name => Some(self.model(name).await?),
         };
+        // Before the switch: whoever is stopped in the middle of it must not call the index whole.
+        self.bulk = (!name.is_empty()).then(|| Bulk::again(name));
         let named = name.to_owned();
         let another = self.live.change(move |view| {
             view.model = named;
@@ -86,6 +89,7 @@ impl Follower {
             true
         });
         if !another.await? {
+            self.bulk = None;
             return Ok(false);
         }
         if name.is_empty() {
@@ -95,7 +99,6 @@ impl Follower {
         tracing::info!(model = name, "reading the vectors of {name}");
         self.live
             .note(|standing| standing.pending = standing.posts.max(1));
-        self.bulk = Some(Bulk::again(name));
         Ok(true)
     }
 

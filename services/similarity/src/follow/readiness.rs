@@ -42,7 +42,7 @@ impl Readiness {
     pub(super) fn tell(&mut self, standing: &Standing) {
         self.found();
         let behind = standing.behind();
-        if standing.cursor.is_none() {
+        if standing.cursor.is_none() || !standing.settled {
             self.ready = false;
             self.condition.waiting("reading everything from the store");
         } else if behind <= NEAR && !self.ready {
@@ -92,6 +92,7 @@ mod tests {
         Standing {
             cursor: Some(Position { epoch: 1, seq: 5 }),
             head: 5 + changes,
+            settled: true,
             ..Standing::default()
         }
     }
@@ -103,6 +104,15 @@ mod tests {
         let ready = |health: &Health| health.reasons().is_empty();
         readiness.tell(&Standing::default());
         assert!(!ready(&health), "nothing is loaded");
+        let unsettled = Standing {
+            settled: false,
+            ..behind(0)
+        };
+        readiness.tell(&unsettled);
+        assert!(
+            !ready(&health),
+            "a snapshot that is not caught up answers nobody"
+        );
         for (changes, expected) in [
             (NEAR + 1, false),
             (NEAR, true),

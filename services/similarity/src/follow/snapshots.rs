@@ -12,8 +12,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::index::Index;
-use crate::live::{Live, View};
+use crate::live::{Live, View, revision};
 use crate::snapshot::{Error, Position};
+
+/// When to look again after one that is being written is no good any more.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What was written, of which position; `None` if the index was no more what was to be written.
+type Saved = Option<(Position, Result<u64, Error>)>;
 
 /// The snapshots of one process.
 pub(super) struct Snapshots {
@@ -24,7 +30,9 @@ pub(super) struct Snapshots {
     next: Instant,
     /// What the last one holds.
     written: Option<Position>,
-    writing: Option<JoinHandle<(Position, Result<u64, Error>)>>,
+    writing: Option<JoinHandle<Saved>>,
+    /// Whether the one that is being written is of a state that is no more.
+    outdated: bool,
     tasks: kit::Tasks,
 }
 
@@ -37,6 +45,7 @@ impl Snapshots {
             next: Instant::now(),
             written: None,
             writing: None,
+            outdated: false,
             tasks: kit::Tasks::new(),
         }
     }
@@ -46,9 +55,12 @@ impl Snapshots {
         self.next
     }
 
-    /// Makes one due at once.
+    /// Makes one due at once, also if the position is that of the last one: what it was taken of has
+    /// changed.
     pub(super) fn hurry(&mut self) {
         self.next = Instant::now();
+        self.written = None;
+        self.outdated = self.writing.is_some();
     }
 
     /// Starts from the last one, if it is there and whole.
@@ -91,23 +103,28 @@ impl Snapshots {
         }
         self.next = Instant::now() + self.every;
         if self.writing.as_ref().is_some_and(|one| !one.is_finished()) {
+            if self.outdated {
+                self.next = Instant::now() + SOON;
+            }
             return;
         }
         self.finish().await;
-        let cursor = live.standing().cursor;
+        let standing = live.standing();
+        let (cursor, of) = (standing.cursor, standing.revision);
         let Some(position) = cursor.filter(|_| whole && cursor != self.written) else {
             return;
         };
         let (path, live) = (self.path.clone(), Arc::clone(live));
         self.writing = Some(self.tasks.spawn("snapshot", async move {
             let saved = live.read(move |view| {
+                // Of another model, it may lack vectors that its position says it has.
+                let model = view.index.model().map_or_else(String::new, revision);
                 let position = view.cursor.unwrap_or(position);
-                (position, save(&view, &path, position))
+                (model == of).then(|| (position, save(&view, &path, position)))
             });
-            match saved.await {
-                Ok(saved) => saved,
-                Err(error) => (position, Err(Error::Io(std::io::Error::other(error)))),
-            }
+            saved.await.unwrap_or_else(|error| {
+                Some((position, Err(Error::Io(std::io::Error::other(error)))))
+            })
         }));
     }
 
@@ -124,13 +141,15 @@ impl Snapshots {
         let Some(writing) = self.writing.take() else {
             return;
         };
+        let outdated = std::mem::take(&mut self.outdated);
         match writing.await {
-            Ok((position, Ok(bytes))) => {
-                self.written = Some(position);
+            Ok(None) => {}
+            Ok(Some((position, Ok(bytes)))) => {
+                self.written = (!outdated).then_some(position);
                 self.process.clear_notice("SNAPSHOT_FAILED");
                 tracing::debug!(bytes, "wrote a snapshot");
             }
-            Ok((_, Err(error))) => {
+            Ok(Some((_, Err(error)))) => {
                 let text = format!("cannot write {}: {error}", self.path.display());
                 tracing::warn!("{text}; the next start will read everything from the store");
                 self.process.notice("SNAPSHOT_FAILED", text);

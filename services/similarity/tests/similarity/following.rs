@@ -121,6 +121,30 @@ async fn another_database_is_read_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_database_without_the_model_is_noticed_in_the_middle_of_a_switch() {
+    let mut den = Den::new(ten).await;
+    den.abreast().await;
+    {
+        let mut state = den.store.state();
+        (state.cut, state.model) = (Some(0), "models/2".to_owned());
+    }
+    den.until("reads vectors", |index| index.dimensions == 16)
+        .await;
+    den.store.go();
+    {
+        let mut state = den.store.state();
+        state.replace();
+        (state.model, state.models) = ("models/1".to_owned(), vec!["models/1".to_owned()]);
+        state.add(5, 0.5);
+    }
+    den.store.come();
+    let index = den.until("has read the other one", |index| {
+        index.lag == 0 && index.following && index.cursor.is_some_and(|cursor| cursor.epoch == 8)
+    });
+    assert_eq!(index.await.posts, 1, "nothing of the old one is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_model_brings_its_vectors_and_none_takes_them_away() {
     let den = Den::new(ten).await;
     den.store.state().change(4, |picture| {
@@ -196,10 +220,41 @@ async fn a_snapshot_of_another_model_keeps_its_hashes_and_gets_new_vectors() {
     let mut den = Den::new(ten).await;
     den.stop().await;
     den.store.state().model = "models/2".to_owned();
+    {
+        // One post an attempt, so that it takes a while.
+        let mut state = den.store.state();
+        (state.page, state.cut) = (1, Some(1));
+    }
     den.start().await;
+    den.until("has the snapshot", |index| index.snapshot == "LOADED")
+        .await;
+    den.ready(true).await;
+    den.like_post(1).await.expect("who is ready answers");
     let index = den.abreast().await;
     assert_eq!((index.posts, index.vectors, index.dimensions), (10, 10, 16));
     assert_eq!(index.snapshot, "LOADED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_switch_the_snapshot_is_of_the_new_model_though_no_post_changed() {
+    let mut den = Den::new(ten).await;
+    den.abreast().await;
+    let followed = den.store.state().followed.len();
+    den.store.state().model = "models/2".to_owned();
+    // It follows again once it has read everything.
+    while den.store.state().followed.len() == followed {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    den.stop().await;
+    let bulks = den.store.state().bulks.len();
+    den.start().await;
+    let index = den.abreast().await;
+    assert_eq!((index.vectors, index.snapshot.as_str()), (10, "LOADED"));
+    assert_eq!(
+        den.store.state().bulks.len(),
+        bulks,
+        "nothing is read again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) seq: u64,
     /// The model that counts.
     pub(super) model: String,
+    /// Models that there are.
+    pub(super) models: Vec<String>,
     /// Answers of queries.
     pub(super) queries: BTreeMap<String, Vec<u32>>,
     pub(super) nodes: Vec<Node>,
@@ -76,6 +78,7 @@ impl State {
             epoch: 7,
             page: 2,
             model: "models/1".to_owned(),
+            models: ["models/1", "models/2"].map(str::to_owned).into(),
             ..Self::default()
         }
     }

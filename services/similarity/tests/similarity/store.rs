@@ -201,6 +201,9 @@ impl EmbeddingService for Fake {
             "" => state.model.clone(),
             model => model.to_owned(),
         };
+        if !model.is_empty() && !state.models.contains(&model) {
+            return Err(refuse(Code::NotFound, "no such model", "NO_SUCH_MODEL"));
+        }
         let walk = Walk {
             after: match request.after.as_str() {
                 "" => 0,
