@@ -12,7 +12,14 @@ use proto::store::v1::{
 };
 use serde_json::{Value, json};
 
-use crate::{amount, error::Error, run::Session, selection::named, terminal::Table, words};
+use crate::{
+    amount,
+    error::Error,
+    run::Session,
+    selection::named,
+    terminal::{Table, Terminal},
+    words,
+};
 
 /// Flags of `kumo records`.
 #[derive(Debug, Args)]
@@ -86,34 +93,43 @@ async fn show(flags: &ShowFlags, session: &Session) -> Result<(), Error> {
     let terminal = &session.terminal;
     let mut client = SourceRecordServiceClient::new(connection.store());
     for number in numbers {
-        let post = format!("posts/{number}");
-        let request = ListSourceRecordsRequest { post };
-        let answer = connection.ask(client.list_source_records(request)).await?;
-        if answer.records.is_empty() {
-            terminal.say(&format!("no source says anything of posts/{number}"));
-        }
-        for record in &answer.records {
-            if terminal.json() {
-                terminal.object(&as_json(record))?;
-                continue;
+        let mut request = ListSourceRecordsRequest {
+            post: format!("posts/{number}"),
+            ..ListSourceRecordsRequest::default()
+        };
+        loop {
+            let asked = client.list_source_records(request.clone());
+            let answer = connection.ask(asked).await?;
+            if answer.records.is_empty() && request.page_token.is_empty() {
+                terminal.say(&format!("no source says anything of posts/{number}"));
             }
-            let tags: Vec<&str> = record.tags.iter().map(|tag| &*tag.name).collect();
-            let text = format!(
-                "{} {}  {}  {}",
-                record.source,
-                record.external_id,
-                words::rating(record.rating()),
-                tags.join(" ")
-            );
-            terminal.line(&crate::terminal::escape(text.trim_end()))?;
-            let raw = String::from_utf8_lossy(&record.raw);
-            terminal.line(&crate::terminal::escape(&format!("  {raw}")))?;
-        }
-        if answer.truncated {
-            terminal.say("there are more records than one answer holds");
+            for record in &answer.records {
+                show_one(record, terminal)?;
+            }
+            if answer.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = answer.next_page_token;
         }
     }
     Ok(())
+}
+
+fn show_one(record: &SourceRecord, terminal: &Terminal) -> Result<(), Error> {
+    if terminal.json() {
+        return terminal.object(&as_json(record));
+    }
+    let tags: Vec<&str> = record.tags.iter().map(|tag| &*tag.name).collect();
+    let text = format!(
+        "{} {}  {}  {}",
+        record.source,
+        record.external_id,
+        words::rating(record.rating()),
+        tags.join(" ")
+    );
+    terminal.line(&crate::terminal::escape(text.trim_end()))?;
+    let raw = String::from_utf8_lossy(&record.raw);
+    terminal.line(&crate::terminal::escape(&format!("  {raw}")))
 }
 
 fn as_json(record: &SourceRecord) -> Value {

@@ -1,8 +1,8 @@
 //! How fast a library is opened and searched, in the store itself: `search_library DIR QUERIES
 //! [COUNT]`. DIR is the data folder of a store that is not running. COUNT queries of three tags and
 //! one that must not be there, drawn as often as posts have them, are written to the file QUERIES,
-//! and each is asked once, a page of 100 and the exact count; then some of other kinds. Prints one
-//! JSON object.
+//! and each is asked once, a page of 100 and the exact count; then some of other kinds, which are
+//! written to QUERIES.kinds. Prints one JSON object.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -91,7 +91,10 @@ fn main() -> Outcome<()> {
     let (times, found) = ask(&store, &drawn)?;
     let memory = store.index().memory();
     let mut kinds = String::new();
-    for (name, query) in kinds_of(&tags) {
+    let others = kinds_of(&tags);
+    let texts: Vec<&str> = others.iter().map(|(_, query)| query.as_str()).collect();
+    std::fs::write(format!("{queries}.kinds"), texts.join("\n"))?;
+    for (name, query) in others {
         let rounds = vec![query; ROUNDS];
         let (mut times, _) = ask(&store, &rounds)?;
         times.sort_unstable();

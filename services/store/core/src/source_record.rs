@@ -23,12 +23,24 @@ pub use source::{MAX_PRIORITY, Source, SourceId};
 pub const MAX_RECORDS: usize = 500;
 /// Most tags of one record.
 pub const MAX_TAGS: usize = 5_000;
+/// Most tags of a post that gets a record: with the longest names it still fits into an answer.
+pub const MAX_POST_TAGS: usize = 10_000;
 /// Longest record as it was received, bytes.
 pub const MAX_RAW: usize = 1 << 20;
 /// Most records of one post.
 pub const MAX_PER_POST: usize = 100;
 /// Longest identifier at the source, bytes.
 const MAX_EXTERNAL_ID: usize = 200;
+
+/// Bytes of records that may still go in a request: SQLite walks through each page of what it deletes.
+#[derive(Debug)]
+pub(crate) struct Room(i64);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(4 * MAX_RAW as i64)
+    }
+}
 
 /// A record to keep, checked and with its names in normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +129,11 @@ impl NewRecord {
         self.tags
             .iter()
             .map(|(name, category)| (&**name, *category))
+    }
+
+    /// Bytes of it as it was received.
+    pub fn raw_len(&self) -> usize {
+        self.raw.len()
     }
 }
 
@@ -212,34 +229,67 @@ impl Write<'_> {
             }
         }
         for post in touched {
-            self.rederive(post)?;
+            let before = self.existing(post)?;
+            let had = before.tags.len();
+            let after = self.rederived(before)?;
+            if after.tags.len() > had {
+                at_most("tags of one post", after.tags.len(), MAX_POST_TAGS)?;
+            }
         }
         Ok(unmatched)
     }
 
-    /// Forgets records. Returns how many there were.
-    pub fn delete_source_records(&mut self, keys: &[RecordKey]) -> Result<u64, Error> {
+    /// Forgets records, until too many bytes went for one request. Returns how many records there
+    /// were, and how many of the keys are done; the others come in the next call.
+    pub fn delete_source_records(&mut self, keys: &[RecordKey]) -> Result<(u64, usize), Error> {
         at_most("source records", keys.len(), MAX_RECORDS)?;
-        let mut deleted = 0;
+        let (mut deleted, mut done, mut room) = (0, 0, Room::default());
         let mut touched = BTreeSet::new();
         for key in keys {
-            let gone = self
-                .conn
-                .prepare_cached(
-                    "DELETE FROM source_record WHERE post = ?1 \
-                     AND source = (SELECT id FROM source WHERE name = ?2) \
-                     AND (?3 IS NULL OR external_id = ?3)",
-                )?
-                .execute(params![key.post, key.source, key.external_id])?;
+            let select = "SELECT id, length(raw) FROM source_record WHERE post = ?1 \
+                 AND source = (SELECT id FROM source WHERE name = ?2) \
+                 AND (?3 IS NULL OR external_id = ?3)";
+            let of_key = params![key.post, key.source, key.external_id];
+            let (gone, more) = self.drop_records(select, of_key, &mut room)?;
             if gone > 0 {
-                deleted += gone as u64;
+                deleted += gone;
                 touched.insert(key.post);
             }
+            if more {
+                break;
+            }
+            done += 1;
         }
         for post in touched {
             self.rederive(post)?;
         }
-        Ok(deleted)
+        Ok((deleted, done))
+    }
+
+    /// Forgets the records that a query names with their bytes, while there is room. Returns how many
+    /// went, and whether any are left.
+    pub(crate) fn drop_records(
+        &mut self,
+        select: &str,
+        of: impl rusqlite::Params,
+        room: &mut Room,
+    ) -> Result<(u64, bool), Error> {
+        let mut named = self.conn.prepare_cached(select)?;
+        let named =
+            named.query_map(of, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        let named: Vec<(i64, i64)> = named.collect::<Result<_, _>>()?;
+        let mut gone = 0;
+        for (id, bytes) in named {
+            if room.0 <= 0 {
+                return Ok((gone, true));
+            }
+            self.conn
+                .prepare_cached("DELETE FROM source_record WHERE id = ?1")?
+                .execute(params![id])?;
+            room.0 -= bytes;
+            gone += 1;
+        }
+        Ok((gone, false))
     }
 
     /// Whether anything changed.

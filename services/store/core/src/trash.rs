@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::error::at_most;
 use crate::index::Standing;
+use crate::source_record::Room;
 use crate::store::{Store, Write};
 use crate::{Error, Now, PostId};
 
@@ -114,9 +115,7 @@ impl Write<'_> {
         check(posts)?;
         for &id in posts {
             self.trashed(id)?;
-            self.conn
-                .prepare_cached("UPDATE post SET trashed_ran_ms = ?2 WHERE id = ?1")?
-                .execute(params![id, ENDED])?;
+            self.end(id)?;
         }
         self.purge_ended(now)
     }
@@ -138,10 +137,24 @@ impl Write<'_> {
 
     fn purge_before(&mut self, ran_ms: i64, now: Now) -> Result<bool, Error> {
         let due = self.trashed_before(ran_ms, SLICE)?;
+        let mut room = Room::default();
         for &id in &due {
+            let of_post = "SELECT id, length(raw) FROM source_record WHERE post = ?1";
+            if self.drop_records(of_post, params![id], &mut room)?.1 {
+                // Nothing may bring it back with a part of what it was.
+                self.end(id)?;
+                return Ok(true);
+            }
             self.purge(id, now)?;
         }
         Ok(due.len() == SLICE as usize)
+    }
+
+    fn end(&mut self, id: PostId) -> Result<(), Error> {
+        self.conn
+            .prepare_cached("UPDATE post SET trashed_ran_ms = ?2 WHERE id = ?1")?
+            .execute(params![id, ENDED])?;
+        Ok(())
     }
 
     /// Puts a post into the trash, since then, or takes it out.
@@ -177,7 +190,6 @@ impl Write<'_> {
             "DELETE FROM prediction WHERE post = ?1",
             "DELETE FROM edit WHERE post = ?1",
             "DELETE FROM edit_rating WHERE post = ?1",
-            "DELETE FROM source_record WHERE post = ?1",
             "DELETE FROM post WHERE id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute(params![id])?;

@@ -15,19 +15,22 @@ use store_core::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Door, at_most, edit, post::Wanted, refuse, tag, timestamp, unix_ms};
+use super::{Door, at_most, edit, page, post::Wanted, refuse, tag, timestamp, unix_ms};
 use crate::Error;
 
-/// Records in one request of a group, and tags in all of them, so that it holds the thread for
-/// milliseconds only. A record of more tags than that goes alone.
+/// Records in one request of a group, tags in all of them, and bytes as received, so that it holds the
+/// thread for milliseconds only. A record of more than that goes alone.
 const SLICE: usize = 32;
 const SLICE_TAGS: usize = 2_000;
+const SLICE_BYTES: usize = 1 << 20;
 /// Most tags of all records of a call: more than boorus say of so many posts.
 const CALL_TAGS: usize = 100_000;
 /// Names looked up in one read, a microsecond each.
 const LOOKED_UP: usize = 2_000;
 /// New tags in one request of a group.
 const NEW_TAGS: usize = 500;
+/// What a page token of the records of a post is of.
+const LIST: [u8; 6] = *b"record";
 /// Records of one answer, bytes; one goes in any case.
 const LISTED: usize = 2 << 20;
 /// Records shown with a post, bytes.
@@ -50,22 +53,38 @@ impl SourceRecordService for Door {
         &self,
         request: Request<ListSourceRecordsRequest>,
     ) -> Result<Response<ListSourceRecordsResponse>, Status> {
-        let name = request.into_inner().post;
+        let ListSourceRecordsRequest {
+            post: name,
+            page_token,
+        } = request.into_inner();
         let post: PostId = kit::id::parse("posts/", &name).map_err(refuse)?;
+        let first = match page::Place::read(&page_token).map_err(refuse)? {
+            None => 0,
+            Some(place)
+                if place.list == LIST && place.after < source_record::MAX_PER_POST as u64 =>
+            {
+                place.after as u32
+            }
+            Some(_) => return Err(refuse(page::bad(&page_token))),
+        };
         let read = self.engine.read(move |store, _| {
             if store.post(post)?.is_none() {
                 return Err(store_core::Error::NotFound { noun: "post", name }.into());
             }
             let mut listed = ListSourceRecordsResponse::default();
             let mut bytes = 0;
-            for skipped in 0.. {
+            for skipped in first.. {
                 let Some(record) = store.source_record(post, skipped)? else {
                     break;
                 };
                 let record = message(store, post, record);
                 bytes += record.encoded_len();
-                if skipped > 0 && bytes > LISTED {
-                    listed.truncated = true;
+                if skipped > first && bytes > LISTED {
+                    let next = page::Place {
+                        list: LIST,
+                        after: skipped.into(),
+                    };
+                    listed.next_page_token = next.token();
                     break;
                 }
                 listed.records.push(record);
@@ -92,13 +111,15 @@ impl SourceRecordService for Door {
             })
             .collect::<Result<_, Error>>()
             .map_err(refuse)?;
-        let mut deleted = 0;
-        for slice in keys.chunks(SLICE) {
-            let slice = slice.to_vec();
+        let (mut deleted, mut rest) = (0, &keys[..]);
+        while !rest.is_empty() {
+            let slice = rest[..rest.len().min(SLICE)].to_vec();
             let write = self
                 .engine
                 .write(move |write, _| write.delete_source_records(&slice));
-            deleted += write.await.map_err(refuse)?;
+            let (gone, done) = write.await.map_err(refuse)?;
+            deleted += gone;
+            rest = &rest[done..];
         }
         Ok(Response::new(DeleteSourceRecordsResponse { deleted }))
     }
@@ -138,7 +159,7 @@ impl Door {
         let found = self.engine.read(move |store, _| {
             named
                 .into_iter()
-                .map(|post| post.find(store))
+                .map(|post| known(store, post))
                 .collect::<Result<Vec<_>, _>>()
         });
         // What is not found gets the number of no post, and comes back as unmatched below.
@@ -195,12 +216,21 @@ impl Door {
     }
 }
 
+/// The post that is named, if there is one: a number alone may be of none.
+fn known(store: &Store, post: Wanted) -> Result<Option<PostId>, Error> {
+    match post.find(store)? {
+        Some(id) if store.post(id)?.is_some() => Ok(Some(id)),
+        _ => Ok(None),
+    }
+}
+
 /// The first of `records` that go together.
 fn slice(records: &[(PostId, NewRecord)]) -> &[(PostId, NewRecord)] {
-    let mut tags = 0;
+    let (mut tags, mut bytes) = (0, 0);
     let fits = records.iter().take(SLICE).take_while(|(_, record)| {
         tags += record.tags().len();
-        tags <= SLICE_TAGS
+        bytes += record.raw_len();
+        tags <= SLICE_TAGS && bytes <= SLICE_BYTES
     });
     let count = fits.count().max(1);
     &records[..count]

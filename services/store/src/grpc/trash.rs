@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use prost::Message;
 use proto::store::v1::{
     AllowRejectedRequest, AllowRejectedResponse, ListRejectedRequest, ListRejectedResponse,
     PurgePostsRequest, PurgePostsResponse, RejectedContent, RestorePostsRequest,
@@ -15,7 +16,7 @@ use store_core::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Door, at_most, hash, location::Roots, page, refuse, timestamp};
+use super::{ANSWER, Door, at_most, hash, location::Roots, page, refuse, timestamp};
 use crate::Error;
 
 /// Pages of the rejected contents.
@@ -84,19 +85,25 @@ impl TrashService for Door {
         let read = self.engine.read(move |store, now| {
             let roots = Roots::read(store, now)?;
             let contents = store.rejected(before, size)?;
-            let last = contents
-                .last()
-                .filter(|_| contents.len() == size as usize)
-                .map(|last| page::Place {
-                    list: LIST,
-                    after: last.id,
-                });
+            // Paths may be long: the page ends where clients would refuse it.
+            let (mut told, mut bytes) = (Vec::new(), 0);
+            for content in &contents {
+                let one = message(content, &roots);
+                bytes += one.encoded_len();
+                if bytes > ANSWER && !told.is_empty() {
+                    break;
+                }
+                told.push(one);
+            }
+            let more = told.len() < contents.len() || contents.len() == size as usize;
+            let last = contents[..told.len()].last().filter(|_| more);
+            let next = last.map(|last| page::Place {
+                list: LIST,
+                after: last.id,
+            });
             Ok(ListRejectedResponse {
-                next_page_token: last.map_or_else(String::new, page::Place::token),
-                contents: contents
-                    .iter()
-                    .map(|content| message(content, &roots))
-                    .collect(),
+                next_page_token: next.map_or_else(String::new, page::Place::token),
+                contents: told,
             })
         });
         Ok(Response::new(read.await.map_err(refuse)?))

@@ -2,9 +2,9 @@
 
 use proto::store::v1::{
     DeleteSourceRecordsRequest, EditPostsRequest, EditedPost, GetPostRequest,
-    ListSourceRecordsRequest, ListSourcesRequest, NewTag, Post, PostEdit, PostView,
-    PutSourceRecordsRequest, Rating, SearchPostsRequest, Source, SourceRecord, SourceRecordKey,
-    SourceTag, TagCategory, UpdateSourceRequest,
+    ListSourceRecordsRequest, ListSourceRecordsResponse, ListSourcesRequest, NewTag, Post,
+    PostEdit, PostView, PutSourceRecordsRequest, Rating, SearchPostsRequest, Source, SourceRecord,
+    SourceRecordKey, SourceTag, TagCategory, UpdateSourceRequest,
 };
 use tonic::{Code, Status};
 
@@ -218,9 +218,12 @@ async fn source_records_are_matched_kept_verbatim_and_forgotten() {
         record(&by_md5, "gelbooru", &["bob"], Rating::Unspecified),
         record("posts/77", "danbooru", &["nobody"], Rating::General),
     ];
+    let tags = to.stats().await.tags;
     let told = put(&mut to, records.clone()).await.expect("puts");
     assert_eq!(told, (3, vec![2, 4]));
-    let seq = to.stats().await.seq;
+    let stats = to.stats().await;
+    assert_eq!(stats.tags, tags + 2, "ann and bob, but not nobody");
+    let seq = stats.seq;
     assert_eq!(put(&mut to, records).await.expect("puts"), told);
     let stats = to.stats().await;
     assert_eq!(
@@ -238,17 +241,9 @@ async fn source_records_are_matched_kept_verbatim_and_forgotten() {
 
     let shown = get(&mut to, &posts[0]).await.source_records;
     assert_eq!((shown.len(), shown[0].raw.len()), (1, 0));
-    let request = ListSourceRecordsRequest {
-        post: posts[0].clone(),
-    };
-    let listed = to
-        .records
-        .list_source_records(request)
-        .await
-        .expect("lists");
-    let listed = listed.into_inner();
+    let listed = list(&mut to, &posts[0], "").await;
     assert_eq!(&listed.records[0].raw[..], b"{\"id\": 42}");
-    assert!(!listed.truncated && listed.records[0].fetch_time.is_some());
+    assert!(listed.next_page_token.is_empty() && listed.records[0].fetch_time.is_some());
 
     let keys = vec![SourceRecordKey {
         post: posts[0].clone(),
@@ -273,16 +268,52 @@ async fn records_that_are_large_come_in_answers_that_fit() {
         records.push(large);
     }
     assert_eq!(put(&mut to, records).await.expect("puts").0, 4);
-    let request = ListSourceRecordsRequest {
-        post: posts[0].clone(),
+    let identifiers = |listed: &ListSourceRecordsResponse| -> Vec<String> {
+        let records = listed.records.iter();
+        records.map(|record| record.external_id.clone()).collect()
     };
-    let listed = to
-        .records
-        .list_source_records(request)
-        .await
-        .expect("lists");
-    let listed = listed.into_inner();
-    assert_eq!((listed.records.len(), listed.truncated), (2, true));
+    let first = list(&mut to, &posts[0], "").await;
+    let second = list(&mut to, &posts[0], &first.next_page_token).await;
+    assert_eq!(identifiers(&first), ["0", "1"]);
+    assert_eq!(identifiers(&second), ["2", "3"]);
+    assert_eq!(second.next_page_token, "");
+    let foreign = ListSourceRecordsRequest {
+        post: posts[0].clone(),
+        page_token: "nonsense".to_owned(),
+    };
+    let refused = to.records.list_source_records(foreign).await;
+    assert_eq!(
+        refused.expect_err("is refused").code(),
+        Code::InvalidArgument
+    );
+
+    // They take several requests to go, and all of them do.
+    let keys = vec![SourceRecordKey {
+        post: posts[0].clone(),
+        source: "danbooru".to_owned(),
+        external_id: String::new(),
+    }];
+    let mut more = Vec::new();
+    for number in 4..12 {
+        let mut large = record(&posts[0], "danbooru", &[], Rating::General);
+        large.external_id = number.to_string();
+        large.raw = vec![b'x'; 900_000].into();
+        more.push(large);
+    }
+    assert_eq!(put(&mut to, more).await.expect("puts").0, 8);
+    let request = DeleteSourceRecordsRequest { keys };
+    let deleted = to.records.delete_source_records(request).await;
+    assert_eq!(deleted.expect("deletes").into_inner().deleted, 12);
+    assert!(list(&mut to, &posts[0], "").await.records.is_empty());
+}
+
+async fn list(to: &mut Clients, post: &str, page_token: &str) -> ListSourceRecordsResponse {
+    let request = ListSourceRecordsRequest {
+        post: post.to_owned(),
+        page_token: page_token.to_owned(),
+    };
+    let listed = to.records.list_source_records(request).await;
+    listed.expect("lists").into_inner()
 }
 
 #[tokio::test]

@@ -96,16 +96,16 @@ fn forgotten_records_count_no_more() {
         external_id: external_id.map(str::to_owned),
     };
     let nothing = [key("danbooru", Some("78")), key("nobody", None)];
-    assert_eq!(scene.run(|w| w.delete_source_records(&nothing)), 0);
+    assert_eq!(scene.run(|w| w.delete_source_records(&nothing)), (0, 2));
     let one = [key("danbooru", Some("77")), key("danbooru", None)];
-    assert_eq!(scene.run(|w| w.delete_source_records(&one)), 1);
+    assert_eq!(scene.run(|w| w.delete_source_records(&one)), (1, 2));
     assert_eq!(
         (scene.find("danbooru"), scene.find("e621 rating:g")),
         (vec![], vec![1])
     );
     assert_eq!(
         scene.run(|w| w.delete_source_records(&[key("e621", None)])),
-        1
+        (1, 1)
     );
     assert_eq!(scene.find("rating:unrated tagcount:0"), [1]);
     let records: Vec<u64> = scene
@@ -203,4 +203,25 @@ fn a_post_has_a_bounded_number_of_records() {
         .write(|w| w.put_source_records(&over, NOW))
         .unwrap_err();
     assert!(matches!(refused, Error::TooMany { .. }), "{refused}");
+}
+
+#[test]
+fn no_post_gets_more_tags_than_fit_into_an_answer() {
+    let mut scene = Scene::new();
+    scene.register(1..=1);
+    let names = |from: usize, to: usize| -> Vec<String> {
+        (from..to).map(|number| format!("name_{number}")).collect()
+    };
+    let mut put = |source: &str, names: Vec<String>| {
+        let tags: Vec<&str> = names.iter().map(String::as_str).collect();
+        let record = record(source, &tags, None);
+        scene.write(|w| w.put_source_records(&[(1, record)], NOW))
+    };
+    put("a", names(0, MAX_TAGS)).expect("is kept");
+    put("b", names(MAX_TAGS, MAX_POST_TAGS)).expect("is kept");
+    put("c", names(0, MAX_TAGS)).expect("says nothing new");
+    let refused = put("d", vec!["one_more".to_owned()]).expect_err("is one too many");
+    assert!(refused.to_string().contains("10001"), "{refused}");
+    assert_eq!(scene.post(1).unwrap().unwrap().tags.len(), MAX_POST_TAGS);
+    assert_eq!(scene.source_records(1).unwrap().len(), 3);
 }

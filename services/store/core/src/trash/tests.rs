@@ -375,6 +375,41 @@ fn many_posts_end_together_though_what_is_known_of_them_goes_in_slices() {
 }
 
 #[test]
+fn many_records_of_a_post_go_in_pieces_and_it_does_not_come_back_with_a_part_of_them() {
+    let mut scene = with_facts();
+    let record = |number: usize| {
+        let identifier = number.to_string();
+        let raw = vec![7; crate::source_record::MAX_RAW];
+        NewRecord::new(
+            "gelbooru".to_owned(),
+            identifier,
+            Vec::new(),
+            None,
+            raw,
+            None,
+        )
+        .unwrap()
+    };
+    let records: Vec<_> = (0..6).map(|number| (2, record(number))).collect();
+    scene.run(|w| w.put_source_records(&records, NOW));
+    scene.run(|w| w.trash_posts(&[2], NOW));
+    // Its time comes, with nobody's doing.
+    let due = Now {
+        mono_ms: NOW.mono_ms + KEPT_MS.cast_unsigned(),
+        ..NOW
+    };
+    assert!(scene.run(|w| w.purge_slice(due)), "a piece is done");
+    // With the small one of before, which is the first to go.
+    assert_eq!(scene.source_records(2).unwrap().len(), 2);
+    let restored = scene.write(|w| w.restore_posts(&[2])).unwrap_err();
+    assert!(matches!(restored, Error::NotFound { .. }), "{restored}");
+    scene.reopen();
+    while scene.run(|w| w.purge_slice(NOW)) {}
+    assert_eq!((rows_of(&scene, 2), scene.post(2).unwrap()), (0, None));
+    assert_eq!(scene.rejected(None, 100).unwrap().len(), 1);
+}
+
+#[test]
 fn what_cannot_be_done_to_one_post_is_done_to_none() {
     let mut scene = with_facts();
     scene.run(|w| w.trash_posts(&[3], NOW));
