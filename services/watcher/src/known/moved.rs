@@ -108,7 +108,8 @@ fn missing(
     let mut query = db.prepare_cached(
         "SELECT dir.root, dir.path, file.name, file.dev, file.ino, file.size, file.mtime_ns,
                 file.ctime_ns
-         FROM file JOIN dir ON dir.id = file.dir JOIN content ON content.id = file.content
+         FROM file INDEXED BY file_missing
+         JOIN dir ON dir.id = file.dir JOIN content ON content.id = file.content
          WHERE file.ino = ?1 AND file.dev = ?2 AND content.sha256 = ?3 AND file.state = 4
          LIMIT ?4",
     )?;

@@ -49,5 +49,7 @@ CREATE TABLE file (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX file_inode ON file (ino);
 CREATE INDEX file_content ON file (content) WHERE content IS NOT NULL;
+-- Names that a file has left, as the store knows. An inode may have thousands of names.
+CREATE INDEX file_missing ON file (ino) WHERE state = 4;
 -- Files that are gone and of which the store has not been told.
 CREATE INDEX file_absent ON file (dir) WHERE state = 3;
