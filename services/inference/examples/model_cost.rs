@@ -1,4 +1,4 @@
-//! What a model costs on this machine: `measure [MODEL_FOLDER [DEVICE [THREADS]]]`.
+//! What a model costs on this machine: `model_cost [MODEL_FOLDER [DEVICE [THREADS]]]`.
 //!
 //! Prints loading time, the device proof, resident memory at each step, and for several batch sizes
 //! the time of a run, of which the median of many is shown.

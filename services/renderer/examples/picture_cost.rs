@@ -1,4 +1,4 @@
-//! How much CPU a picture costs: `cargo run --release -p kumo-renderer --example measure --
+//! How much CPU a picture costs: `cargo run --release -p kumo-renderer --example picture_cost --
 //! target/release/kumo-renderer JPEG…` renders each file ten times in one child and prints the
 //! kernel's figure for the child. Without files it makes one: 3 MP of noise at every scale.
 #![expect(clippy::print_stdout, reason = "its output is the measurement")]
