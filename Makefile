@@ -16,7 +16,7 @@ NEXTEST    := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TEST_RUN   := $(if $(NEXTEST),nextest run,test)
 export RUST_BACKTRACE ?= 0
 
-.PHONY: help up build demo preflight runtime test format clippy tidy tests bench clients models
+.PHONY: help up build demo preflight runtime test format clippy tidy tests bench bench-docs clients retrieval models
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -58,6 +58,9 @@ bench: build runtime ## Run a bench on the release programs: make bench NAME=ing
 	@$(CARGO) build --locked --release -q -p kumo-tests --bin pictures --bin load
 	@$(CARGO) build --locked --release -q -p kumo-store-core -p kumo-inference --examples
 	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 python3 -m bench.$(NAME) $(ARGS)
+
+bench-docs: ## Write docs/BENCHMARKS.md from the last run of each bench
+	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 python3 -m bench.publish
 
 clients: $(if $(filter $(RELEASE),$(PROGRAMS_DIR)),build) runtime ## Outside clients in Python ask a real cluster everything (needs PyPI): make clients [PROGRAMS_DIR=target/debug] [ARGS=document]
 	@$(if $(filter $(RELEASE),$(PROGRAMS_DIR)),$(CARGO) build --locked --release -q -p kumo-tests --bin pictures)

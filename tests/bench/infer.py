@@ -5,7 +5,7 @@ turns: a block of pictures is registered while the queue is paused; the time cou
 start until the last result is on disk. Then the same number of ready tensors goes through ONNX
 Runtime's own `run`, with its defaults, the same library, model, batch and threads. P4 takes turns
 between one TagImage RPC and raw preprocessing and run of that picture's sample; the RPC's own figure
-for rendering is taken off.
+for rendering, which includes receiving the picture, is taken off.
 """
 
 import hashlib

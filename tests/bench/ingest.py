@@ -120,7 +120,9 @@ def one_command(table, flags, folder, peaks):
     done = json.loads(said_last[-1])
     if done["tagged"] != flags.count or done["failed"]:
         raise SystemExit(f"kumo up did not tag everything: {done}")
-    highest = lambda name: max(each.programs.get(name, {"peak": 0})["peak"] for each in (peaks, seen))
+    def highest(name):
+        found = [each.programs[name]["peak"] for each in (peaks, seen) if name in each.programs]
+        return max(found) if found else None
     table.row("M4", "peak memory of the watcher", highest("kumo-watcher"), "MiB", most=32)
     table.row("M4-child", "peak memory of a renderer child", highest("kumo-renderer"), "MiB",
               most=RENDERER_LIMIT_MIB)

@@ -152,7 +152,8 @@ def duplicates_are_grouped(cluster: Cluster) -> None:
     for group in answer["groups"]:
         expect_equal(group["posts"][0]["post"], group["keeper"])
         expect(group["keeperReason"] and len(group["posts"]) >= 2, group)
-        expect(all(one.get("distance", 0) <= 256 for one in group["posts"]), group)
+        # All are within 4 bits of the lowest post, and so of each other within 8.
+        expect(all(one.get("distance", 0) <= 8 for one in group["posts"]), group)
     request, paged = {"maxDistance": 4, "minCosine": 0.99, "pageSize": 1}, []
     while True:
         page = cluster.client("similarity").get(f"{SIMILARITY}/ListDuplicates", request)

@@ -123,7 +123,8 @@ class Document:
         reflection = self._client(asked).reflection
         if len(asked.words) == 1:
             return "\n".join(sorted(reflection.service_names()))
-        return "\n".join(f"{asked.words[1]}.{method.name}" for method in reflection.service(asked.words[1]).methods)
+        methods = reflection.service(asked.words[1]).methods
+        return "\n".join(sorted(f"{asked.words[1]}.{method.name}" for method in methods))
 
     def _compare_text(self, example: Example, real: str) -> None:
         if self._write:

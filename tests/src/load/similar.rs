@@ -30,6 +30,9 @@ use crate::pictures::Dice;
 /// No library has so many posts: vectors of numbers from here on are held out from all of them.
 const HELD_OUT: u64 = 1 << 33;
 
+/// The score of hashes of which 10 in 256 bits differ.
+const DUPLICATE: f32 = 1.0 - 10.0 / 128.0;
+
 /// How long an index may take to load.
 const LOADED_WITHIN: Duration = Duration::from_secs(900);
 
@@ -120,7 +123,8 @@ impl Similar {
         } else {
             Times::default()
         };
-        let by_hash = self.by_hash(&mut service, index.posts).await?;
+        let by_hash = self.by_hash(&mut service, index.posts, 0.0).await?;
+        let near = self.by_hash(&mut service, index.posts, DUPLICATE).await?;
         let cpu = link.cpu_seconds("similarity")?;
         let duplicates = if self.duplicates {
             list_duplicates(&mut service).await?
@@ -131,6 +135,7 @@ impl Similar {
         Ok(
             json!({"vector": by_vector.summary(), "vector_ms": by_vector.milliseconds(),
                   "hash": by_hash.summary(), "hash_ms": by_hash.milliseconds(),
+                  "near": near.summary(), "near_ms": near.milliseconds(),
                   "duplicates": duplicates, "duplicates_cpu_s": cpu,
                   "posts": index.posts, "vectors": index.vectors, "loading_s": loading}),
         )
@@ -155,7 +160,7 @@ impl Similar {
                 values,
             });
             let posts = self
-                .ask(service, subject, Way::Embedding, &mut times)
+                .ask(service, subject, Way::Embedding, 0.0, &mut times)
                 .await?;
             let mut row: Vec<u32> = posts
                 .iter()
@@ -175,12 +180,13 @@ impl Similar {
         &self,
         service: &mut SimilarityServiceClient<Channel>,
         posts: u64,
+        min_score: f32,
     ) -> Result<Times> {
         let mut dice = Dice::new(self.seed);
         let mut times = Times::default();
         for _ in 0..self.hashes {
             let subject = Subject::Post(format!("posts/{}", 1 + dice.below(posts)));
-            self.ask(service, subject, Way::PerceptualHash, &mut times)
+            self.ask(service, subject, Way::PerceptualHash, min_score, &mut times)
                 .await?;
         }
         Ok(times)
@@ -191,12 +197,14 @@ impl Similar {
         service: &mut SimilarityServiceClient<Channel>,
         subject: Subject,
         way: Way,
+        min_score: f32,
         times: &mut Times,
     ) -> Result<Vec<SimilarPost>> {
         let request = FindSimilarRequest {
             subject: Some(subject),
             options: Some(SimilarOptions {
                 page_size: self.best,
+                min_score,
                 weights: vec![ChannelWeight {
                     channel: way.into(),
                     weight: 1.0,
