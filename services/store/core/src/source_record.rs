@@ -38,7 +38,7 @@ pub(crate) struct Room(i64);
 
 impl Default for Room {
     fn default() -> Self {
-        Self(4 * MAX_RAW as i64)
+        Self(4 << 20)
     }
 }
 
