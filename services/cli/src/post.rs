@@ -22,8 +22,8 @@ use crate::{
     words,
 };
 
-/// Most posts that one call returns.
-const BATCH: usize = 1000;
+/// Posts asked for in one call. With all that is known of them, so many usually fit into an answer.
+const BATCH: usize = 100;
 
 /// Flags of `kumo post`.
 #[derive(Debug, Args)]
@@ -81,13 +81,22 @@ pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
 pub(crate) async fn batch(connection: &Connection, names: &[String]) -> Result<Vec<Post>, Error> {
     let mut client = PostServiceClient::new(connection.store());
     let mut posts = Vec::with_capacity(names.len());
-    for names in names.chunks(BATCH) {
+    let mut parts: Vec<&[String]> = names.chunks(BATCH).rev().collect();
+    while let Some(part) = parts.pop() {
         let request = BatchGetPostsRequest {
-            names: names.to_vec(),
+            names: part.to_vec(),
             view: PostView::Full.into(),
         };
-        let answer = connection.ask(client.batch_get_posts(request)).await?;
-        posts.extend(answer.posts);
+        match connection.ask(client.batch_get_posts(request)).await {
+            Ok(answer) => posts.extend(answer.posts),
+            Err(Error::Refused { reason, .. })
+                if reason == "ANSWER_TOO_LARGE" && part.len() > 1 =>
+            {
+                let (one, other) = part.split_at(part.len() / 2);
+                parts.extend([other, one]);
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(posts)
 }

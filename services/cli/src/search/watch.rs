@@ -120,7 +120,9 @@ fn number(name: &str) -> Option<u32> {
 
 /// Posts of a page that may match and were not printed.
 fn candidates(page: &WatchChangesResponse, seen: &HashSet<u32>) -> Vec<u32> {
-    let there = page.changes.iter().filter(|change| !change.deleted);
+    // A post in the trash is as good as deleted, but for a search of the trash.
+    let changes = page.changes.iter();
+    let there = changes.filter(|change| !change.deleted || change.trashed);
     let numbers = there.filter_map(|change| number(&change.post));
     numbers.filter(|number| !seen.contains(number)).collect()
 }
