@@ -15,11 +15,13 @@ use crate::index::Index;
 use crate::live::{Live, View, revision};
 use crate::snapshot::{Error, Position};
 
-/// When to look again after one that is being written is no good any more.
+/// When to look again while one is being written.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What was written, of which position; `None` if the index was no more what was to be written.
-type Saved = Option<(Position, Result<u64, Error>)>;
+/// What a snapshot is of: a position of the feed, and the revision of the model.
+type Held = (Position, String);
+/// What was written; `None` if the index was no more what was to be written.
+type Saved = Option<Result<(Held, u64), Error>>;
 
 /// The snapshots of one process.
 pub(super) struct Snapshots {
@@ -29,10 +31,8 @@ pub(super) struct Snapshots {
     /// When the next one may be written.
     next: Instant,
     /// What the last one holds.
-    written: Option<Position>,
+    written: Option<Held>,
     writing: Option<JoinHandle<Saved>>,
-    /// Whether the one that is being written is of a state that is no more.
-    outdated: bool,
     tasks: kit::Tasks,
 }
 
@@ -45,7 +45,6 @@ impl Snapshots {
             next: Instant::now(),
             written: None,
             writing: None,
-            outdated: false,
             tasks: kit::Tasks::new(),
         }
     }
@@ -55,12 +54,9 @@ impl Snapshots {
         self.next
     }
 
-    /// Makes one due at once, also if the position is that of the last one: what it was taken of has
-    /// changed.
+    /// Makes one due at once.
     pub(super) fn hurry(&mut self) {
         self.next = Instant::now();
-        self.written = None;
-        self.outdated = self.writing.is_some();
     }
 
     /// Starts from the last one, if it is there and whole.
@@ -74,7 +70,8 @@ impl Snapshots {
                     "starting from the snapshot: {} posts",
                     index.posts()
                 );
-                self.written = Some(position);
+                let model = index.model().map_or_else(String::new, revision);
+                self.written = Some((position, model));
                 let view = View {
                     index,
                     cursor: Some(position),
@@ -103,15 +100,16 @@ impl Snapshots {
         }
         self.next = Instant::now() + self.every;
         if self.writing.as_ref().is_some_and(|one| !one.is_finished()) {
-            if self.outdated {
-                self.next = Instant::now() + SOON;
-            }
+            self.next = Instant::now() + SOON;
             return;
         }
         self.finish().await;
         let standing = live.standing();
-        let (cursor, of) = (standing.cursor, standing.revision);
-        let Some(position) = cursor.filter(|_| whole && cursor != self.written) else {
+        let held = standing.cursor.map(|cursor| (cursor, standing.revision));
+        if !whole || held == self.written {
+            return;
+        }
+        let Some((position, of)) = held else {
             return;
         };
         let (path, live) = (self.path.clone(), Arc::clone(live));
@@ -120,11 +118,11 @@ impl Snapshots {
                 // Of another model, it may lack vectors that its position says it has.
                 let model = view.index.model().map_or_else(String::new, revision);
                 let position = view.cursor.unwrap_or(position);
-                (model == of).then(|| (position, save(&view, &path, position)))
+                let whole = (model == of).then(|| save(&view, &path, position));
+                whole.map(|saved| saved.map(|bytes| ((position, model), bytes)))
             });
-            saved.await.unwrap_or_else(|error| {
-                Some((position, Err(Error::Io(std::io::Error::other(error)))))
-            })
+            let failed = |error| Some(Err(Error::Io(std::io::Error::other(error))));
+            saved.await.unwrap_or_else(failed)
         }));
     }
 
@@ -141,15 +139,14 @@ impl Snapshots {
         let Some(writing) = self.writing.take() else {
             return;
         };
-        let outdated = std::mem::take(&mut self.outdated);
         match writing.await {
             Ok(None) => {}
-            Ok(Some((position, Ok(bytes)))) => {
-                self.written = (!outdated).then_some(position);
+            Ok(Some(Ok((held, bytes)))) => {
+                self.written = Some(held);
                 self.process.clear_notice("SNAPSHOT_FAILED");
                 tracing::debug!(bytes, "wrote a snapshot");
             }
-            Ok(Some((_, Err(error)))) => {
+            Ok(Some(Err(error))) => {
                 let text = format!("cannot write {}: {error}", self.path.display());
                 tracing::warn!("{text}; the next start will read everything from the store");
                 self.process.notice("SNAPSHOT_FAILED", text);
