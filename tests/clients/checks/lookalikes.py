@@ -4,6 +4,8 @@ SimilarityService.
 """
 
 import json
+import struct
+import zlib
 
 from checks.embeddings import stream, vector
 from checks.library import names, number, post_of, search
@@ -165,9 +167,31 @@ def duplicates_are_grouped(cluster: Cluster) -> None:
     expect_equal(int(answer["totalSize"]), len(paged))
     error = cluster.client("similarity").refused(f"{SIMILARITY}/ListDuplicates", {"maxDistance": 33})
     expect_equal(error.code, "INVALID_ARGUMENT")
-    blank = cluster.client("similarity").get(f"{SIMILARITY}/ListDuplicates", {"nearBlank": True})
-    expect(all(len(group["posts"]) == 1 for group in blank.get("groups", [])), blank)
+
+
+def blank_pictures_are_set_apart(cluster: Cluster) -> None:
+    """ListDuplicates near_blank: a picture of one colour stands there alone, and in no group."""
+    posts = int(cluster.stats()["posts"])
+    cluster.place_bytes(blank_png(96, 64), "copies/blank.png")
+    cluster.settle_posts(posts + 1)
+    caught_up(cluster)
+    blank = post_of(cluster, "copies/blank.png")["name"]
+    apart = cluster.client("similarity").get(f"{SIMILARITY}/ListDuplicates", {"nearBlank": True})["groups"]
+    expect(all(len(group["posts"]) == 1 for group in apart), apart)
+    expect(blank in [group["posts"][0]["post"] for group in apart], f"{blank} is not in {apart}")
+    groups = cluster.client("similarity").get(f"{SIMILARITY}/ListDuplicates", {}).get("groups", [])
+    expect(blank not in [one["post"] for group in groups for one in group["posts"]], groups)
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """A PNG of one grey."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = (b"\0" + b"\x9c" * width) * height
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
+            + chunk(b"IEND", b""))
 
 
 CHECKS = (the_index_is_whole, look_alikes_of_a_post, filters_hold, look_alikes_of_a_vector, look_alikes_of_a_picture,
-          bad_questions_are_refused, duplicates_are_grouped)
+          bad_questions_are_refused, duplicates_are_grouped, blank_pictures_are_set_apart)
