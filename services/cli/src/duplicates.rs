@@ -28,7 +28,7 @@ use crate::{
 Examples:
   kumo duplicates
   kumo duplicates --distance 4              only what is nearly bit for bit the same
-  kumo duplicates --all --json | jq -r '.posts[1:][]?.name' | kumo trash -
+  kumo duplicates --all --json | jq -r '.posts[1:][]?.name // empty' | kumo trash -
   kumo duplicates --near-blank              pictures that are set apart, as they are nearly blank
 
 Nothing is deleted: `kumo trash` puts away what you do not want to keep, and touches no file.

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     run::Session,
     selection::{chosen, found, named},
-    terminal::{Table, Tally},
+    terminal::{Report, Table, Tally},
     words,
 };
 use parse::{Change, parse};
@@ -93,7 +93,8 @@ pub(crate) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
     edit(&numbers, &change, &connection, session).await
 }
 
-/// Edits batch by batch; each is done whole or not at all.
+/// Edits batch by batch; each is done whole or not at all. That nobody reads what is done any more
+/// is no reason to leave half of the posts as they were.
 async fn edit(
     numbers: &[u32],
     change: &Change,
@@ -105,6 +106,7 @@ async fn edit(
     let mut tally = Tally::new(numbers.len() as u64, "post");
     let batch = (MOST_TAGS / change.tags().max(1)).clamp(1, MOST_POSTS);
     let mut table = Table::new(["post", "rating", "tags"]);
+    let mut report = Report::new(terminal);
     let mut done = 0;
     for numbers in numbers.chunks(batch) {
         let edits = numbers.iter().map(|number| change.of(*number)).collect();
@@ -116,7 +118,7 @@ async fn edit(
         }
         for post in answer?.posts {
             if terminal.json() {
-                terminal.object(&as_json(&post))?;
+                report.object(&as_json(&post));
             } else if done < SHOWN {
                 let rating = words::rating(post.rating()).to_owned();
                 table.row([post.post, rating, post.tags.join(" ")]);
@@ -127,7 +129,7 @@ async fn edit(
     }
     drop(tally);
     if terminal.json() {
-        return Ok(());
+        return report.end();
     }
     terminal.table(&table)?;
     let edited = amount::of(done, "post");

@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod picture;
 mod proc;
+mod query;
 mod run;
 mod selection;
 mod subject;

@@ -49,7 +49,7 @@ enum Command {
 #[command(after_help = "\
 Examples:
   kumo records show 12
-  kumo records show 12 --json | jq -r .raw
+  kumo records show 12 --json | jq -r '.raw // empty'
 
 JSON keys of each line: source, external_id, rating, tags [{name, category}], fetched, raw.")]
 struct ShowFlags {

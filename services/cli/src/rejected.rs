@@ -17,9 +17,10 @@ use crate::{
 Examples:
   kumo rejected
   kumo rejected --allow ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
-  kumo rejected --json | jq -r .sha256 | xargs kumo rejected --allow    all of them
+  kumo rejected --json --limit 1000 | jq -r '.sha256 // empty' | xargs -r kumo rejected --allow
 
-Files of allowed contents that are still there come back by themselves, as new posts.
+Files of allowed contents that are still there come back by themselves, as new posts. The last
+example allows all, 1,000 at a time.
 JSON keys of each line: sha256, rejected, paths []. If there are more than --limit, the last line is
 {\"next_page_token\":\"…\"}. With --allow: allowed.")]
 pub(crate) struct Flags {

@@ -32,7 +32,7 @@ Examples:
   kumo search similar:12 rating:g               what is like post 12, most alike first
   kumo search similar:~/new.jpg                 like this picture, quotes around blanks
   kumo search red_theme --ids | wc -l
-  kumo search red_theme --json | jq -r .sha256
+  kumo search red_theme --json | jq -r '.sha256 // empty'
   kumo search red_theme --watch                 new posts as they come, until Ctrl-C
 
 similar:POST or similar:FILE stands once, without a sign, outside parentheses, and without order:.
@@ -82,13 +82,29 @@ impl Flags {
             PostView::Basic
         }
     }
+
+    fn request(
+        &self,
+        query: String,
+        within: Option<PostSet>,
+        session: &Session,
+    ) -> SearchPostsRequest {
+        let page_token = self.page_token.as_deref().unwrap_or_default();
+        SearchPostsRequest {
+            within,
+            query,
+            page_size: self.limit,
+            page_token: page_token.trim().to_owned(),
+            view: self.view(session).into(),
+        }
+    }
 }
 
 /// A word as the shell gave it. `similar:\"my file.jpg\"` has lost its quotes there.
 fn one(word: &str) -> String {
     let path = word.strip_prefix("similar:").filter(|path| {
         let blank = path.contains(char::is_whitespace);
-        blank && !path.starts_with('"') && std::path::Path::new(path).is_file()
+        blank && !path.starts_with('"') && like::at_home(path).is_file()
     });
     path.map_or_else(|| word.to_owned(), like::quoted)
 }
@@ -104,33 +120,39 @@ pub(crate) async fn run(flags: Flags, session: &Session) -> Result<(), Error> {
         Some(like) => similar(&flags, like, &connection, session).await,
         None if flags.watch => watch::run(&flags, &query, &connection, session).await,
         None => {
-            let page = search(&flags, query, None, &connection, session).await?;
+            let request = flags.request(query, None, session);
+            let page = search(request, &connection).await?;
             show::page(&flags, &page, &|_| None, session)
         }
     }
 }
 
 async fn search(
-    flags: &Flags,
-    query: String,
-    within: Option<PostSet>,
+    request: SearchPostsRequest,
     connection: &Connection,
-    session: &Session,
 ) -> Result<SearchPostsResponse, Error> {
-    let page_token = flags.page_token.as_deref().unwrap_or_default();
-    let request = SearchPostsRequest {
-        within,
-        query,
-        page_size: flags.limit,
-        page_token: page_token.trim().to_owned(),
-        view: flags.view(session).into(),
-    };
     let mut client = PostServiceClient::new(connection.store());
     connection.ask(client.search_posts(request)).await
 }
 
-/// What is like the subject, of what the rest of the query finds. All of it is one page: another
-/// one would be that of another answer.
+/// All pages of a search within a set: the store ends one early if its posts are large.
+async fn search_all(
+    mut request: SearchPostsRequest,
+    connection: &Connection,
+) -> Result<SearchPostsResponse, Error> {
+    let mut posts = Vec::new();
+    loop {
+        let page = search(request.clone(), connection).await?;
+        posts.extend(page.posts);
+        if page.next_page_token.is_empty() {
+            return Ok(SearchPostsResponse { posts, ..page });
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// What is like the subject, of what the rest of the query finds. To a person all of it is one
+/// page: another one would be that of another answer.
 async fn similar(
     flags: &Flags,
     like: Like,
@@ -158,7 +180,8 @@ async fn similar(
             .collect(),
         keep_order: true,
     };
-    let page = search(flags, like.rest, Some(within), connection, session).await?;
+    let request = flags.request(like.rest, Some(within), session);
+    let page = search_all(request, connection).await?;
     let score = |name: &str| {
         let mut posts = found.posts.iter();
         posts.find(|post| post.post == name).map(|post| post.score)

@@ -11,7 +11,12 @@ use clap::Args;
 use proto::store::v1::{MatchQueryRequest, match_service_client::MatchServiceClient};
 use tokio_stream::StreamExt;
 
-use crate::{connection::Connection, error::Error, subject::Subject};
+use crate::{
+    connection::Connection,
+    error::Error,
+    query::{Token, tokens},
+    subject::Subject,
+};
 
 /// Most posts that one call of the store changes.
 pub(crate) const BATCH: usize = 500;
@@ -61,12 +66,17 @@ pub(crate) fn chosen(query: &str) -> Result<String, String> {
     }
 }
 
-/// A query that finds only what is in the trash.
+/// A query that finds only what is in the trash, unless it says itself where to look.
+///
+/// `status:` is no condition of one alternative: it holds for the whole query, so no parentheses are
+/// needed around an `or`. They would do harm: `order:` may not stand in them, they would close at
+/// the end of a tag like `:)`, and every place that a refusal names would be off by some bytes.
 fn in_trash(query: &str, trashed: bool) -> String {
-    match trashed {
-        false => query.to_owned(),
-        true => format!("status:trash ({query})"),
+    let says = |words: &[Token]| words.iter().any(|word| word.is_metatag("status"));
+    if !trashed || tokens(query).is_ok_and(|words| says(&words)) {
+        return query.to_owned();
     }
+    format!("{query} status:trash")
 }
 
 /// The numbers of all posts that a query finds, ascending.
@@ -143,9 +153,19 @@ mod tests {
     }
 
     #[test]
-    fn a_query_about_the_trash_stays_one_alternative() {
-        assert_eq!(in_trash("a or b", true), "status:trash (a or b)");
+    fn a_query_about_the_trash_says_so_once_and_is_otherwise_as_it_was_typed() {
+        for (typed, asked) in [
+            ("a or b", "a or b status:trash"),
+            ("~a ~b order:oldest", "~a ~b order:oldest status:trash"),
+            (":)", ":) status:trash"),
+            ("\"status:trash\"", "\"status:trash\" status:trash"),
+            ("not_status:trash", "not_status:trash status:trash"),
+            ("a status:trash", "a status:trash"),
+            ("STATUS:Trash a or b", "STATUS:Trash a or b"),
+        ] {
+            assert_eq!(in_trash(typed, true), asked);
+            assert_eq!(in_trash(typed, false), typed);
+        }
         assert!(chosen(" ").is_err() && chosen("id:>0").is_ok());
-        assert_eq!(in_trash("a or b", false), "a or b");
     }
 }

@@ -16,7 +16,7 @@ Examples:
   kumo tasks --failed                 what failed and why; `kumo retry` tries again
   kumo tasks --parked                 what waits for a machine that holds the picture
   kumo tasks --leased --watch         what runs now, until Ctrl-C
-  kumo tasks --failed --json | jq -r .reason | sort | uniq -c
+  kumo tasks --failed --json | jq -r '.reason // empty' | sort | uniq -c
 
 JSON keys of each line: name, work (tag, embed, ingest), state (queued, leased, parked, failed),
 post, model, path, attempt, crashes, reason, message, node, created, changed. If there are more

@@ -2,6 +2,7 @@
 //! could use to take over a terminal.
 
 mod escape;
+mod report;
 mod table;
 mod tally;
 
@@ -10,6 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub(crate) use escape::escape;
+pub(crate) use report::Report;
 pub(crate) use table::Table;
 pub(crate) use tally::Tally;
 

@@ -14,8 +14,12 @@ use serde_json::json;
 
 use super::line;
 use crate::{
-    amount, connection::Connection, error::Error, run::Session, selection::BATCH,
-    terminal::Terminal,
+    amount,
+    connection::Connection,
+    error::Error,
+    run::Session,
+    selection::BATCH,
+    terminal::{Report, Terminal},
 };
 
 /// Longest line: a record of 1 MiB with what JSON adds to it.
@@ -49,10 +53,13 @@ struct Batch {
     bytes: usize,
 }
 
-#[derive(Debug, Default)]
-struct Done {
+/// What became of the records so far. That nobody reads which of them are of no post is no reason
+/// to leave the rest unsent.
+#[derive(Debug)]
+struct Done<'a> {
     stored: u64,
     unmatched: u64,
+    report: Report<'a>,
 }
 
 pub(super) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
@@ -63,16 +70,22 @@ pub(super) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
         Box::new(BufReader::new(file))
     };
     let connection = session.connect()?;
-    let mut done = Done::default();
-    let outcome = put_all(&mut *input, flags, &mut done, &connection, session).await;
     let terminal = &session.terminal;
+    let mut done = Done {
+        stored: 0,
+        unmatched: 0,
+        report: Report::new(terminal),
+    };
+    let outcome = put_all(&mut *input, flags, &mut done, &connection, session).await;
     if let Err(error) = outcome {
         let stored = amount::of(done.stored, "record");
         terminal.say(&format!("{stored} stored before this:"));
         return Err(error);
     }
     if terminal.json() {
-        return terminal.object(&json!({ "stored": done.stored, "unmatched": done.unmatched }));
+        let object = json!({ "stored": done.stored, "unmatched": done.unmatched });
+        done.report.object(&object);
+        return done.report.end();
     }
     terminal.line(&format!(
         "{} stored, {} of posts that are not in the library",
@@ -84,7 +97,7 @@ pub(super) async fn run(flags: &Flags, session: &Session) -> Result<(), Error> {
 async fn put_all(
     input: &mut dyn BufRead,
     flags: &Flags,
-    done: &mut Done,
+    done: &mut Done<'_>,
     connection: &Connection,
     session: &Session,
 ) -> Result<(), Error> {
@@ -118,7 +131,7 @@ async fn put_all(
 
 async fn put(
     batch: Batch,
-    done: &mut Done,
+    done: &mut Done<'_>,
     connection: &Connection,
     terminal: &Terminal,
 ) -> Result<(), Error> {
@@ -167,7 +180,8 @@ async fn put(
             continue;
         };
         if terminal.json() {
-            terminal.object(&json!({ "line": line, "unmatched": name }))?;
+            let object = json!({ "line": line, "unmatched": name });
+            done.report.object(&object);
         } else {
             terminal.say(&format!("line {line}: there is no {name}"));
         }

@@ -3,12 +3,11 @@
 use std::{collections::HashSet, time::Duration};
 
 use proto::store::v1::{
-    Cursor, GetStatsRequest, PostSet, SearchPostsRequest, WatchChangesRequest,
-    WatchChangesResponse, admin_service_client::AdminServiceClient,
-    feed_service_client::FeedServiceClient, post_service_client::PostServiceClient,
+    Cursor, GetStatsRequest, PostSet, WatchChangesRequest, WatchChangesResponse,
+    admin_service_client::AdminServiceClient, feed_service_client::FeedServiceClient,
 };
 
-use super::{Flags, show};
+use super::{Flags, search, show};
 use crate::{amount, connection::Connection, error::Error, run::Session, selection::found};
 
 /// How long to wait before asking a store again that went away.
@@ -90,21 +89,23 @@ async fn follow(
         };
         let candidates = candidates(&page, seen);
         for ids in candidates.chunks(BATCH.into()) {
-            let mut client = PostServiceClient::new(connection.store());
-            let request = SearchPostsRequest {
-                query: query.to_owned(),
-                page_size: BATCH.into(),
-                page_token: String::new(),
-                view: flags.view(session).into(),
-                within: Some(PostSet {
-                    ids: ids.to_vec(),
-                    keep_order: true,
-                }),
+            let within = PostSet {
+                ids: ids.to_vec(),
+                keep_order: true,
             };
-            let answer = connection.ask(client.search_posts(request)).await?;
-            for post in answer.posts {
-                show::line(flags, &post, session)?;
-                seen.extend(number(&post.name));
+            let mut request = flags.request(query.to_owned(), Some(within), session);
+            request.page_size = BATCH.into();
+            loop {
+                let answer = search(request.clone(), connection).await?;
+                for post in answer.posts {
+                    show::line(flags, &post, session)?;
+                    seen.extend(number(&post.name));
+                }
+                // The store ends a page early if its posts are large.
+                if answer.next_page_token.is_empty() {
+                    break;
+                }
+                request.page_token = answer.next_page_token;
             }
         }
         session.terminal.finish()?;

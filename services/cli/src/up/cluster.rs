@@ -1,5 +1,6 @@
 //! The event loop of `kumo up`: what happens goes into the supervisor, what it decides is done.
 
+mod awaited;
 mod trouble;
 
 use std::{

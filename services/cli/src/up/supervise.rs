@@ -267,9 +267,9 @@ impl Supervisor {
         self.stopping
     }
 
-    /// Whether the model of every kind is known to the store.
-    pub(super) fn is_registered(&self) -> bool {
-        self.inference.iter().all(|kind| kind.registered)
+    /// Whether the model of a kind is known to the store.
+    pub(super) fn is_registered(&self, kind: Kind) -> bool {
+        self.inference[kind as usize].registered
     }
 
     /// Whether somebody wants a node of this kind, or would once its model is known.

@@ -23,7 +23,7 @@ use proto::{
 };
 use tonic::Status;
 
-use crate::fake::{Fake, ask, data, kumo};
+use crate::fake::{Fake, ask};
 
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -118,29 +118,6 @@ fn a_search_is_a_table_for_people_and_objects_for_programs() {
         &["search", "--ids", "blue_theme -monochrome", "--limit", "2"],
     );
     assert_eq!(said.out, "posts/1\nposts/2\n");
-}
-
-#[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
-    let store = library().serve();
-    let data = data();
-    let mut command = kumo(data.path());
-    command.args([
-        "search",
-        "blue_theme",
-        "-monochrome",
-        "--limit",
-        "1000",
-        "--json",
-    ]);
-    command.args(["--store", &store.to_string()]);
-    command.stdout(std::process::Stdio::piped());
-    command.stderr(std::process::Stdio::piped());
-    let mut child = command.spawn().expect("starts");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("ends");
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), err.as_ref()), (Some(0), ""));
 }
 
 #[test]

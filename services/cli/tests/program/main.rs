@@ -5,5 +5,7 @@ mod facts;
 mod fake;
 mod follow;
 mod refusals;
+mod search;
 mod similar;
+mod unread;
 mod up;

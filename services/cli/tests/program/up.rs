@@ -62,13 +62,16 @@ impl Stage {
         stage
     }
 
-    /// Writes the script of a role. A registrar is a node that leaves at once.
+    /// Writes the script of a role. A registrar is a node that leaves at once, unless its model hangs.
     fn stand_in(&self, role: &str, then: &str) {
         let path = self.base.path().join(format!("kumo-{role}"));
         let script = format!(
             r#"#!/bin/sh
 base={base}; data={data}; role={role}; announced=$data/run/$role.json
-case "$*" in *--register-only*) echo register $role >>$base/journal; exit 0;; esac
+case "$*" in *--register-only*)
+  if [ -e $base/$role-hangs ]; then exec sleep 600; fi
+  echo register $role >>$base/journal; exit 0;;
+esac
 # Before it is known to have started: whoever reads that may stop it at once.
 trap 'kill $! 2>/dev/null; echo end $role >>$base/journal; rm -f $announced; exit 0' TERM
 echo start $role >>$base/journal
@@ -207,8 +210,10 @@ fn fake(base: &Path, crashes: Arc<Mutex<Vec<ReportCrashRequest>>>) -> Fake {
             ..GetIndexResponse::default()
         })
     };
-    let progress = |_: WatchProgressRequest| {
+    let scanning = base.join("scanning");
+    let progress = move |_: WatchProgressRequest| {
         Ok(WatchProgressResponse {
+            scanning: scanning.exists(),
             first_scan_done: true,
             registered: 3,
             ..WatchProgressResponse::default()
@@ -349,6 +354,25 @@ fn an_embedder_that_cannot_run_ends_the_waiting_only_when_all_is_tagged() {
     }
     let tagged = stage.base.path().join("tagged");
     assert!(tagged.exists(), "what could be done is done: {}", said.err);
+}
+
+#[test]
+fn waiting_that_ends_for_nothing_says_what_it_waited_for() {
+    for (hindrance, texts) in [
+        ("scanning", ["library is catalogued", "watcher.log"]),
+        (
+            "tagger-hangs",
+            ["model for tagging", "tagger-registrar.log"],
+        ),
+    ] {
+        let stage = Stage::new();
+        fs::write(stage.base.path().join(hindrance), "").expect("writes");
+        let said = stage.run(&["--until-idle", "--stall", "2"]);
+        assert_eq!(said.code, Some(1), "{}", said.err);
+        for text in ["nothing has moved for 2 s"].iter().chain(&texts) {
+            assert!(said.err.contains(text), "{text}: {}", said.err);
+        }
+    }
 }
 
 #[test]

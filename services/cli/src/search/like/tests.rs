@@ -43,6 +43,7 @@ fn a_path_in_quotes_may_hold_anything() {
         split(r#"similar:"my \"best\" (1) \\ x.jpg" a"#),
         pair(r#"my "best" (1) \ x.jpg"#, "a")
     );
+    assert_eq!(split(r#"similar:"a\b c.jpg""#), pair(r"a\b c.jpg", ""));
     let typed = r#"odd "name" \ x.jpg"#;
     assert_eq!(split(&quoted(typed)), pair(typed, ""));
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
-use super::{Cluster, Verdict};
+use super::{Cluster, Verdict, awaited::Awaited};
 use crate::{
     amount,
     error::Error,
@@ -66,7 +66,8 @@ impl Cluster<'_> {
         if mark != self.moved.0 {
             self.moved = (mark, now);
         }
-        let idle = self.view.is_idle() && self.view.is_indexed() && self.supervisor.is_registered();
+        let awaited = Awaited::first(&self.view, &self.supervisor);
+        let idle = awaited.is_none();
         if let Some(followers) = &self.followers {
             // With --until-idle every moment counts; otherwise a quiet cluster is left alone.
             let busy = !idle || self.flags.until_idle;
@@ -75,22 +76,25 @@ impl Cluster<'_> {
         if self.supervisor.is_stopping() {
             return;
         }
-        let trouble = self.trouble();
+        let shown = || awaited.as_ref().and_then(Awaited::shown);
+        let trouble = self.trouble().or_else(shown);
         let out = &self.session.terminal;
         self.progress.show(&self.view, trouble.as_deref(), now, out);
         if !self.flags.until_idle {
             return;
         }
-        if idle {
+        let Some(awaited) = awaited else {
             self.done_after = self.started.elapsed();
             self.end(Verdict::Done);
-        } else if let Some(error) = self.impossible(now) {
+            return;
+        };
+        if let Some(error) = self.impossible(&awaited, now) {
             self.end(Verdict::Failed(error));
         }
     }
 
     /// Why waiting for idleness would never end.
-    fn impossible(&self, now: Instant) -> Option<Error> {
+    fn impossible(&self, awaited: &Awaited, now: Instant) -> Option<Error> {
         // What is left is left to somebody who does not come.
         if let Some(role) = self.hindered(HOPELESS)
             && self.view.is_catalogued()
@@ -106,21 +110,10 @@ impl Cluster<'_> {
         if now.duration_since(self.moved.1) < self.flags.stall {
             return None;
         }
-        let files = self.view.files().map(|files| files.waiting_for.clone());
-        let why = match files.filter(|waiting| !waiting.is_empty()) {
-            Some(waiting) => format!("the watcher waits: {waiting}"),
-            None if self.view.wanted() == 0 => {
-                "the similarity service does not follow (logs/similarity.log)".to_owned()
-            }
-            None => format!(
-                "{} tasks and posts wait; is the queue paused (`kumo resume`), or a node stuck \
-                 (logs/tagger.log, logs/embedder.log)?",
-                self.view.wanted()
-            ),
-        };
         Some(Error::Failed(format!(
-            "nothing has moved for {}: {why}",
-            amount::duration(self.flags.stall)
+            "nothing has moved for {}: {}",
+            amount::duration(self.flags.stall),
+            awaited.missing(&self.launcher.roots)
         )))
     }
 }

@@ -138,7 +138,7 @@ fn an_embedder_that_cannot_be_registered_keeps_no_tagger_from_its_work() {
         story.step(Input::Ended(REGISTRAR, Exit::Clean)),
         [Action::Start(TAGGER)]
     );
-    assert!(!story.supervisor.is_registered());
+    assert!(!story.supervisor.is_registered(Kind::Embed));
     let again = Action::Start(Role::Registrar(Kind::Embed));
     assert_eq!(story.until(0.6), [(0.5, again)]);
 }
