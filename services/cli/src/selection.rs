@@ -69,8 +69,8 @@ pub(crate) fn chosen(query: &str) -> Result<String, String> {
 /// A query that finds only what is in the trash, unless it says itself where to look.
 ///
 /// `status:` is no condition of one alternative: it holds for the whole query, so no parentheses are
-/// needed around an `or`. They would do harm: `order:` may not stand in them, they would close at
-/// the end of a tag like `:)`, and every place that a refusal names would be off by some bytes.
+/// needed around an `or`. They would do harm: they would close at the end of a tag like `:)`, count
+/// as a level of their own, and every place that a refusal names would be off by some bytes.
 fn in_trash(query: &str, trashed: bool) -> String {
     let says = |words: &[Token]| words.iter().any(|word| word.is_metatag("status"));
     if !trashed || tokens(query).is_ok_and(|words| says(&words)) {
@@ -156,7 +156,7 @@ mod tests {
     fn a_query_about_the_trash_says_so_once_and_is_otherwise_as_it_was_typed() {
         for (typed, asked) in [
             ("a or b", "a or b status:trash"),
-            ("~a ~b order:oldest", "~a ~b order:oldest status:trash"),
+            ("~a ~b -(c d)", "~a ~b -(c d) status:trash"),
             (":)", ":) status:trash"),
             ("\"status:trash\"", "\"status:trash\" status:trash"),
             ("not_status:trash", "not_status:trash status:trash"),
