@@ -15,6 +15,9 @@ pub enum Error {
     /// The table of known files cannot be used.
     #[error(transparent)]
     Known(#[from] known::Error),
+    /// The shutdown has begun while there was no room to write the table of known files.
+    #[error("stopping while the disk is full: {0}")]
+    StoppedUnwritten(known::Error),
     /// The thread of the known table has ended.
     #[error(transparent)]
     Worker(#[from] kit::worker::Error),
@@ -112,7 +115,7 @@ impl Fault for Error {
             Self::Serve(error) => error.code(),
             Self::BehindTheEnd { .. } => Code::OutOfRange,
             Self::NoSuchContent(_) | Self::NoSample { .. } => Code::NotFound,
-            Self::Away(_) => Code::Unavailable,
+            Self::Away(_) | Self::StoppedUnwritten(_) => Code::Unavailable,
             Self::Changed(_) => Code::DataLoss,
             Self::Busy => Code::ResourceExhausted,
         }
@@ -123,6 +126,7 @@ impl Fault for Error {
             Self::Root(_) => "BAD_ROOT",
             Self::Known(known::Error::InUse(_)) => "DATA_IN_USE",
             Self::Known(_) => "KNOWN_TABLE",
+            Self::StoppedUnwritten(_) => "STOPPING",
             Self::Worker(error) => error.reason(),
             Self::Address(error) => error.reason(),
             Self::Serve(error) => error.reason(),

@@ -99,13 +99,27 @@ pub async fn serve(config: Config, cx: Context) -> Result<(), Error> {
         served.map_err(Error::from)
     };
     let watching = async {
-        let watched = house.watch(roots).await;
+        let watched = unless_unwritten(house.watch(roots).await);
         // Nobody may think that the watcher is well without its watching part.
         cx.shutdown.begin();
         watched
     };
     let (served, watched) = tokio::join!(serving, watching);
     watched.and(served)
+}
+
+/// To be stopped while the disk is full is no failure: what could not be remembered of files is
+/// found again by the scan of the next start, and the store takes it twice.
+fn unless_unwritten(watched: Result<(), Error>) -> Result<(), Error> {
+    match watched {
+        Err(error @ Error::StoppedUnwritten(_)) => {
+            tracing::warn!(
+                "{error}; nothing is lost: the next start finds again what could not be remembered"
+            );
+            Ok(())
+        }
+        watched => watched,
+    }
 }
 
 /// Ends the watching thread when serving ends, in whatever way.

@@ -5,6 +5,7 @@ mod watcher {
     mod store;
 
     mod arriving;
+    mod full_disk;
     mod hostile;
     mod kill;
     mod leaving;

@@ -56,7 +56,8 @@ impl Table {
     /// again: others, which only read, are answered meanwhile.
     ///
     /// # Errors
-    /// What the question answers, or that the thread has ended.
+    /// What the question answers, that the thread has ended, or that the shutdown has begun while
+    /// the disk was full.
     pub async fn ask<R: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Known) -> Result<R, Error> + Clone + Send + 'static,
@@ -71,7 +72,7 @@ impl Table {
                     }
                     let pause = tokio::time::sleep(PAUSE);
                     if self.shutdown.or(pause).await.is_none() {
-                        return Err(error.into());
+                        return Err(crate::Error::StoppedUnwritten(error));
                     }
                 }
                 answer => {

@@ -66,6 +66,11 @@ impl Den {
         self.root().join(path)
     }
 
+    /// The table of known files.
+    pub(super) fn table(&self) -> PathBuf {
+        self.data.path().join("watcher/known.db")
+    }
+
     /// Flags of the watcher.
     pub(super) fn flags(&self) -> Vec<String> {
         let text = |path: &Path| path.to_str().expect("is UTF-8").to_owned();
