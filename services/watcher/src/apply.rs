@@ -124,13 +124,7 @@ impl Apply {
         );
         let added = self
             .table
-            .ask(move |known| {
-                // Checks last: they belong to contents that the records have made known.
-                known.record(&records)?;
-                checks.iter().try_fold(0, |sum, (sha256, checks)| {
-                    Ok(sum + known.set_checks(sha256, checks)?)
-                })
-            })
+            .ask(move |known| known.record_all(&records, &checks))
             .await?;
         self.board.update(|progress| {
             progress.registered += batch.registered;

@@ -5,6 +5,7 @@
 //! version is thrown away and rebuilt (docs/adr/0003). One thread owns it ([`kit::worker`]).
 
 mod content;
+mod device;
 mod dir;
 mod file;
 mod moved;

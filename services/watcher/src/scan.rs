@@ -3,7 +3,7 @@
 //! The frontier lies in the known table, one directory is open at a time, and every directory is
 //! watched before it is listed. Links are not followed; what is no regular file is not opened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::{
     fs::{AtFlags, Dir, FileType, statat},
@@ -21,6 +21,8 @@ use crate::{
 
 /// Entries looked at in one step.
 const STEP: usize = 256;
+/// Known files looked for to tell whether a device is still there under its number.
+const WITNESSES: u32 = 64;
 
 /// Something that a scan came upon.
 #[derive(Debug)]
@@ -40,6 +42,9 @@ pub struct Step {
     pub looked: u64,
     /// Whether known files were found to be gone.
     pub absent: bool,
+    /// Whether a disk was recognised under another number: what is gone from the directories of it
+    /// that were listed before can be told only now.
+    pub renumbered: bool,
     /// Why changes below the root will not be heard of, if so.
     pub deaf: Option<Deaf>,
     /// Whether the scan is at its end.
@@ -112,7 +117,7 @@ impl Scan {
             self.open_next(table, base, listener, &mut step)?;
         }
         if self.listing.is_some() {
-            self.list(table, &mut step)?;
+            self.list(table, base, &mut step)?;
         }
         Ok(step)
     }
@@ -140,8 +145,8 @@ impl Scan {
         let (id, path) = (dir.id, dir.path.clone());
         match opened {
             Ok(entries) => {
-                let readable = Place::new(root, path);
-                step.absent |= table.ask_blocking(move |known| known.is_readable(&readable))?;
+                let listable = Place::new(root, path);
+                step.absent |= table.ask_blocking(move |known| known.is_listable(&listable))?;
                 self.listing = Some(Listing {
                     dir,
                     entries,
@@ -150,9 +155,11 @@ impl Scan {
             }
             Err(error) => {
                 if !matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
-                    let stamp = base.stat(&path).map(|(_, stamp)| stamp).unwrap_or_default();
+                    // No disk is noted for it: the failure ends with the directory, in whatever
+                    // way that goes, and nothing else is lost with it.
+                    let place = Place::new(root, path);
                     step.finds
-                        .push(Find::Unreadable(Place::new(root, path), stamp, error));
+                        .push(Find::Unreadable(place, Stamp::default(), error));
                 }
                 table.ask_blocking(move |known| known.finish_dir(id, None))?;
             }
@@ -160,7 +167,7 @@ impl Scan {
         Ok(())
     }
 
-    fn list(&mut self, table: &Table, step: &mut Step) -> Result<(), Error> {
+    fn list(&mut self, table: &Table, base: &Base, step: &mut Step) -> Result<(), Error> {
         let Some(mut listing) = self.listing.take() else {
             return Ok(());
         };
@@ -170,11 +177,18 @@ impl Scan {
             .extend(chunk.files.iter().map(|(_, stamp)| stamp.dev));
         let (root, id) = (self.root, listing.dir.id);
         let (path, names) = (listing.dir.path.clone(), chunk.directories);
-        let (files, compared) = table.ask_blocking(move |known| {
+        let (mut files, mut compared) = table.ask_blocking(move |known| {
             known.add_dirs(root, &path, &names)?;
             let compared = known.compare(id, &chunk.files)?;
             Ok((chunk.files, compared))
         })?;
+        if self.follow_disks(table, base, &files, &compared)? {
+            step.renumbered = true;
+            (files, compared) = table.ask_blocking(move |known| {
+                let compared = known.compare(id, &files)?;
+                Ok((files, compared))
+            })?;
+        }
         for ((name, stamp), compared) in files.into_iter().zip(compared) {
             let is_there = |state| matches!(state, State::Held | State::Failed | State::Ignored);
             listing.matched +=
@@ -186,7 +200,7 @@ impl Scan {
             None => self.listing = Some(listing),
             Some(whole) => {
                 if whole {
-                    step.absent |= self.find_absent(table, &listing)?;
+                    step.absent |= Self::find_absent(table, &listing)?;
                 }
                 let number = self.number.filter(|_| whole);
                 table.ask_blocking(move |known| known.finish_dir(id, number))?;
@@ -195,13 +209,49 @@ impl Scan {
         Ok(())
     }
 
+    /// A disk mounted below the root may have another number than the last time: a file of it that
+    /// is the same but for that shows it, unless the disk is also there under the old number. All
+    /// that lay on it follows, what is gone from it as well. Whether any did.
+    fn follow_disks(
+        &mut self,
+        table: &Table,
+        base: &Base,
+        files: &[(Vec<u8>, Stamp)],
+        compared: &[Compared],
+    ) -> Result<bool, Error> {
+        let pairs = files.iter().zip(compared);
+        let moved: BTreeMap<u64, u64> = pairs
+            .filter_map(|((_, seen), compared)| {
+                let old = compared.row.as_ref()?.stamp.on_another_device(seen)?;
+                Some((old, seen.dev))
+            })
+            .collect();
+        let (root, mut followed) = (self.root, false);
+        for (old, new) in moved {
+            if self.devices.contains(&old) || is_there(table, base, root, old)? {
+                self.devices.insert(old);
+                continue;
+            }
+            let was_another = !is_there(table, base, root, new)?;
+            table.ask_blocking(move |known| known.renumber(root, (old, new), was_another))?;
+            tracing::info!(
+                root = root.0,
+                old,
+                new,
+                "a disk below a root has another number than before"
+            );
+            followed = true;
+        }
+        Ok(followed)
+    }
+
     /// Names that should be in a directory and were not listed are asked after one by one.
-    fn find_absent(&self, table: &Table, listing: &Listing) -> Result<bool, Error> {
+    fn find_absent(table: &Table, listing: &Listing) -> Result<bool, Error> {
         let id = listing.dir.id;
         if table.ask_blocking(move |known| known.count_names(id))? == listing.matched {
             return Ok(false);
         }
-        let Ok(fd) = listing.entries.fd() else {
+        let Some((fd, lies_on)) = listing.entries.fd().ok().zip(listing.device()) else {
             return Ok(false);
         };
         let (mut after, mut found) = (Vec::new(), false);
@@ -214,8 +264,8 @@ impl Scan {
             after.clone_from(last);
             let gone: Vec<Vec<u8>> = names
                 .into_iter()
-                // What lay on a device that is not there was perhaps on a disk mounted below.
-                .filter(|(_, dev)| *dev == 0 || self.devices.contains(dev))
+                // What lay on another device was perhaps on a disk that was mounted here.
+                .filter(|(_, dev)| *dev == 0 || *dev == lies_on)
                 .map(|(name, _)| name)
                 .filter(
                     |name| match statat(fd, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
@@ -274,7 +324,19 @@ struct Chunk {
     end: Option<bool>,
 }
 
+/// Whether some file of a root lies where it did, on the device of this number.
+fn is_there(table: &Table, base: &Base, root: RootId, dev: u64) -> Result<bool, Error> {
+    let witnesses = table.ask_blocking(move |known| known.on_device(root, dev, WITNESSES))?;
+    let seen = |path: &Vec<u8>| base.stat(path).is_ok_and(|(_, stamp)| stamp.dev == dev);
+    Ok(witnesses.iter().any(seen))
+}
+
 impl Listing {
+    /// The device that the directory lies on.
+    fn device(&self) -> Option<u64> {
+        self.entries.stat().ok().map(|stat| stat.st_dev)
+    }
+
     fn next_chunk(&mut self, root: RootId, step: &mut Step) -> Chunk {
         let mut chunk = Chunk::default();
         for _ in 0..STEP {

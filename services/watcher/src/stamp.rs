@@ -47,6 +47,16 @@ impl Stamp {
         self.ino == 0 && self.ctime_ns == 0
     }
 
+    /// The device that this was noted on, if `seen` is the same in everything else.
+    #[must_use]
+    pub fn on_another_device(&self, seen: &Self) -> Option<u64> {
+        let there = Self {
+            dev: seen.dev,
+            ..*self
+        };
+        (self.dev != 0 && self.dev != seen.dev && there == *seen).then_some(self.dev)
+    }
+
     /// Whether size and modification time agree.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {

@@ -93,11 +93,15 @@ pub struct Failure {
 impl Failure {
     /// The marks by which to leave the file alone until it changes. A file that could not be read
     /// has none: a disk or a server that failed may be well again without any mark of the file
-    /// being another one, so the next scan tries again.
+    /// being another one, so the next scan tries again. What disk it lies on is remembered even
+    /// so: a disk that fails is often away next, and that takes nothing along.
     #[must_use]
     pub fn remembered(&self) -> Stamp {
         if self.reason == UNREADABLE {
-            Stamp::default()
+            Stamp {
+                dev: self.stamp.dev,
+                ..Stamp::default()
+            }
         } else {
             self.stamp
         }
@@ -127,6 +131,7 @@ mod tests {
     #[test]
     fn a_file_that_could_not_be_read_is_tried_by_the_next_scan_and_a_broken_one_is_not() {
         let stamp = Stamp {
+            dev: 5,
             ino: 7,
             ..Stamp::remembered(1, 2)
         };
@@ -140,7 +145,11 @@ mod tests {
             };
             failure.remembered()
         };
-        assert_ne!(remembered(UNREADABLE), stamp);
+        let disk_alone = Stamp {
+            dev: 5,
+            ..Stamp::default()
+        };
+        assert_eq!(remembered(UNREADABLE), disk_alone);
         assert_eq!(remembered("EMPTY_FILE"), stamp);
     }
 }

@@ -57,28 +57,7 @@ impl Known {
     /// # Errors
     /// If the table cannot be used.
     pub fn set_checks(&mut self, sha256: &Sha256, checks: &Checks) -> Result<i64, Error> {
-        self.run(|db| {
-            let id = content(db, sha256)?;
-            let before: i64 = db
-                .prepare_cached("SELECT sample_bytes FROM content WHERE id = ?1")?
-                .query_row([id], |row| row.get(0))?;
-            let (sample_bytes, sample_sum) = columns(checks.sample);
-            let (preview_bytes, preview_sum) = columns(checks.preview);
-            db.prepare_cached(
-                "UPDATE content SET media_type = ?2, revision = ?3, sample_bytes = ?4,
-                 sample_sha256 = ?5, preview_bytes = ?6, preview_sha256 = ?7 WHERE id = ?1",
-            )?
-            .execute(params![
-                id,
-                checks.media_type,
-                checks.revision,
-                sample_bytes,
-                sample_sum,
-                preview_bytes,
-                preview_sum
-            ])?;
-            Ok(sample_bytes - before)
-        })
+        self.run(|db| put(db, sha256, checks))
     }
 
     /// Bytes of all samples on disk.
@@ -144,6 +123,30 @@ impl Known {
             .exists([sha256])
         })
     }
+}
+
+/// Writes what was rendered from a content; gives how many bytes more its sample takes.
+pub(super) fn put(db: &Transaction<'_>, sha256: &Sha256, checks: &Checks) -> rusqlite::Result<i64> {
+    let id = content(db, sha256)?;
+    let before: i64 = db
+        .prepare_cached("SELECT sample_bytes FROM content WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?;
+    let (sample_bytes, sample_sum) = columns(checks.sample);
+    let (preview_bytes, preview_sum) = columns(checks.preview);
+    db.prepare_cached(
+        "UPDATE content SET media_type = ?2, revision = ?3, sample_bytes = ?4,
+         sample_sha256 = ?5, preview_bytes = ?6, preview_sha256 = ?7 WHERE id = ?1",
+    )?
+    .execute(params![
+        id,
+        checks.media_type,
+        checks.revision,
+        sample_bytes,
+        sample_sum,
+        preview_bytes,
+        preview_sum
+    ])?;
+    Ok(sample_bytes - before)
 }
 
 /// The number of a content, added if it is new.

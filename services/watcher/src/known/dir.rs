@@ -108,16 +108,17 @@ impl Known {
         })
     }
 
-    /// A directory can be listed: if it could not before, that failure is over. True if so.
+    /// A directory can be listed: if it could not before, that failure is over, and a file that had
+    /// its name is gone. True if so.
     ///
     /// # Errors
     /// If the table cannot be used.
-    pub fn is_readable(&mut self, place: &Place) -> Result<bool, Error> {
+    pub fn is_listable(&mut self, place: &Place) -> Result<bool, Error> {
         let (parent, name) = place.split();
         self.run(|db| {
             let changed = db
                 .prepare_cached(
-                    "UPDATE file SET state = 3 WHERE state = 1 AND name = ?3
+                    "UPDATE file SET state = 3 WHERE state < 3 AND name = ?3
                      AND dir = (SELECT id FROM dir WHERE root = ?1 AND path = ?2)",
                 )?
                 .execute(params![place.root.0, parent, name])?;

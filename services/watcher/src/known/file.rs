@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::{DirId, Error, Known, Sha256, dir::directory};
+use super::{Checks, DirId, Error, Known, Sha256, dir::directory};
 use crate::{
     place::{Place, RootId, join},
     stamp::Stamp,
@@ -232,7 +232,25 @@ impl Known {
     /// # Errors
     /// If the table cannot be used.
     pub fn record(&mut self, records: &[Record]) -> Result<(), Error> {
-        self.run(|db| records.iter().try_for_each(|record| write(db, record)))
+        self.record_all(records, &[]).map(drop)
+    }
+
+    /// As [`Known::record`], together with what was rendered from contents. The answer is how many
+    /// bytes more than before their samples take.
+    ///
+    /// # Errors
+    /// If the table cannot be used.
+    pub fn record_all(
+        &mut self,
+        records: &[Record],
+        checks: &[(Sha256, Checks)],
+    ) -> Result<i64, Error> {
+        self.run(|db| {
+            records.iter().try_for_each(|record| write(db, record))?;
+            checks.iter().try_fold(0, |sum, (sha256, checks)| {
+                Ok(sum + super::content::put(db, sha256, checks)?)
+            })
+        })
     }
 }
 
@@ -316,10 +334,13 @@ fn put(
 ) -> rusqlite::Result<()> {
     let (dir, name) = place.split();
     let dir = directory(db, place.root, dir)?;
+    // A file that cannot even be asked for its disk lies on the one where it was seen last.
     db.prepare_cached(
         "INSERT OR REPLACE INTO file
          (dir, name, state, dev, ino, size, mtime_ns, ctime_ns, content)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         VALUES (?1, ?2, ?3,
+                 coalesce(nullif(?4, 0), (SELECT dev FROM file WHERE dir = ?1 AND name = ?2), 0),
+                 ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         dir,

@@ -2,7 +2,10 @@
 
 use rusqlite::params;
 
-use super::{Error, Known, Sha256};
+use super::{
+    Error, Known, Sha256,
+    device::{displace, renumber},
+};
 use crate::{place::RootId, stamp::Stamp};
 
 /// A root as it was last seen.
@@ -71,7 +74,8 @@ impl Known {
     }
 
     /// Remembers which directory a root is. Files that lay on the root's own device follow it to
-    /// a new number: devices are numbered anew at every boot.
+    /// a new number: devices are numbered anew at every boot. What lay on a disk that had that
+    /// number before must not pass for lying on the root's.
     ///
     /// # Errors
     /// If the table cannot be used.
@@ -87,11 +91,8 @@ impl Known {
                 params![root.0, dev, ino],
             )?;
             if before != dev && before != 0 {
-                db.execute(
-                    "UPDATE file SET dev = ?3
-                     WHERE dev = ?2 AND dir IN (SELECT id FROM dir WHERE root = ?1)",
-                    params![root.0, before, dev],
-                )?;
+                displace(db, root, dev)?;
+                renumber(db, root, before, dev)?;
             }
             Ok(())
         })
@@ -162,7 +163,8 @@ impl Known {
         })
     }
 
-    /// Forgets all files of a root, before they are learned again from the store.
+    /// Forgets all files of a root, before they are learned again from the store, and its name
+    /// there: it gets that again when all of them are learned.
     ///
     /// # Errors
     /// If the table cannot be used.
@@ -173,6 +175,7 @@ impl Known {
                 [root.0],
             )?;
             db.execute("DELETE FROM dir WHERE root = ?1", [root.0])?;
+            db.execute("UPDATE root SET store_name = '' WHERE id = ?1", [root.0])?;
             Ok(())
         })
     }

@@ -28,15 +28,23 @@ impl Link {
         };
         let (name, held) = self.table.ask(question).await?;
         let another = !name.is_empty() && name != named.name;
-        if another || held > named.present || (held == 0 && named.present > 0) {
+        // The name comes last: learning was cut short, and deletions of what it did not come to
+        // would never be told.
+        let unfinished = name.is_empty() && held > 0;
+        let learns =
+            another || unfinished || held > named.present || (held == 0 && named.present > 0);
+        if learns {
             tracing::info!(
                 root.path = %root.path.display(), known = held, store = named.present,
                 "learning from the store what is known of {}", root.path.display()
             );
-            self.learn(id, &named.name).await?;
+            let whole = self.learn(id, &named.name).await?;
             self.dirty.lost(id);
+            if !whole {
+                return Ok(());
+            }
         }
-        if name != named.name {
+        if learns || name != named.name {
             let name = named.name.clone();
             self.table
                 .ask(move |known| known.name_root(id, &name))
@@ -45,14 +53,14 @@ impl Link {
         Ok(())
     }
 
-    async fn learn(&self, id: RootId, name: &str) -> Result<(), Error> {
-        self.table.ask(move |known| known.forget_root(id)).await?;
+    /// Learns a root anew; false if not all of it could be learned.
+    async fn learn(&self, id: RootId, name: &str) -> Result<bool, Error> {
         let mut page_token = String::new();
         loop {
             let request = ListLocationsRequest {
                 root: name.to_owned(),
                 page_size: PAGE,
-                page_token,
+                page_token: page_token.clone(),
             };
             let answer = self
                 .call(|| {
@@ -61,12 +69,12 @@ impl Link {
                 })
                 .await;
             let page = match answer {
-                None => return Ok(()),
+                None => return Ok(false),
                 Some(Ok(page)) => page.into_inner(),
                 Some(Err(status)) => {
-                    // Everything will be read again, which is slow and otherwise harmless.
+                    // The next announcement tries again, and a scan tells what is there.
                     tracing::warn!("the store lists no locations: {}", status.message());
-                    return Ok(());
+                    return Ok(false);
                 }
             };
             let records: Vec<Record> = page
@@ -74,9 +82,16 @@ impl Link {
                 .into_iter()
                 .flat_map(|known| records(id, known))
                 .collect();
-            self.table.ask(move |known| known.record(&records)).await?;
+            let is_first = page_token.is_empty();
+            let learning = move |known: &mut crate::known::Known| {
+                if is_first {
+                    known.forget_root(id)?;
+                }
+                known.record(&records)
+            };
+            self.table.ask(learning).await?;
             if page.next_page_token.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             page_token = page.next_page_token;
         }

@@ -176,7 +176,11 @@ impl Watch {
                     // Nothing to try: that it is gone ends the failure.
                     self.say(Finding::Missing(place.clone(), Stamp::default()));
                 } else {
-                    self.unreadable(place, Stamp::default(), Errno::NOENT);
+                    let stamp = Stamp {
+                        dev: lay_on,
+                        ..Stamp::default()
+                    };
+                    self.unreadable(place, stamp, Errno::NOENT);
                 }
             }
             Err(error) => self.unreadable(place, Stamp::default(), error),

@@ -79,6 +79,9 @@ impl Watch {
         if step.absent {
             self.absent.insert(root);
         }
+        if step.renumbered {
+            self.look_later(root);
+        }
         self.parts
             .board
             .update(|progress| progress.scanned += step.looked);

@@ -6,6 +6,15 @@ use proto::store::v1::RootState;
 
 use super::den::Den;
 
+/// Without the right to mount a disk: what lies below `disk` was seen on another device. How many
+/// files that are.
+fn seen_on_another_device(den: &Den) -> usize {
+    let elsewhere = "UPDATE file SET dev = dev + 1 WHERE dir IN
+                     (SELECT id FROM dir WHERE CAST(path AS TEXT) LIKE 'disk%')";
+    let db = rusqlite::Connection::open(den.table()).expect("opens");
+    db.execute(elsewhere, []).expect("changes")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_file_is_missing_and_returns_without_being_rendered_again() {
     let den = Den::new().await;
@@ -91,13 +100,7 @@ async fn a_disk_mounted_below_the_root_may_be_away_and_nothing_becomes_missing()
     den.until("all", |state| state.present().len() == 3).await;
     den.until_idle().await;
     den.stop().await;
-    // Without the right to mount one: these files were seen on another device, which is not there.
-    let table = den.data.path().join("watcher/known.db");
-    let db = rusqlite::Connection::open(table).expect("opens");
-    let elsewhere = "UPDATE file SET dev = dev + 1 WHERE dir IN
-                     (SELECT id FROM dir WHERE CAST(path AS TEXT) LIKE 'disk%')";
-    assert_eq!(db.execute(elsewhere, []).expect("changes"), 2);
-    drop(db);
+    assert_eq!(seen_on_another_device(&den), 2);
     fs::remove_dir_all(den.at("disk")).expect("empties");
     fs::create_dir(den.at("disk")).expect("leaves the mount point");
     fs::remove_dir_all(den.at("here")).expect("removes");
@@ -108,6 +111,82 @@ async fn a_disk_mounted_below_the_root_may_be_away_and_nothing_becomes_missing()
     .await;
     den.until_idle().await;
     assert_eq!(den.store.state().missing(), ["here/3.png"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_looked_for_on_a_disk_that_is_away_does_not_become_missing() {
+    let mut den = Den::new().await;
+    fs::create_dir(den.at("disk")).expect("makes");
+    den.place("disk/1.png", 1);
+    den.place("2.png", 2);
+    den.until("both", |state| state.present().len() == 2).await;
+    den.until_idle().await;
+    den.stop().await;
+    assert_eq!(seen_on_another_device(&den), 1);
+    fs::remove_file(den.at("disk/1.png")).expect("leaves the mount point");
+    den.start().await;
+    den.until_idle().await;
+    den.store.state().retry.push("disk/1.png".to_owned());
+    den.until("the failure", |state| {
+        state.failures.contains_key("disk/1.png")
+    })
+    .await;
+    den.until_idle().await;
+    den.rescan().await;
+    assert_eq!(den.store.state().missing(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_from_a_disk_that_has_another_number_now_is_told() {
+    let mut den = Den::new().await;
+    // The newest directory is listed first, and nothing is left in it to recognise the disk by.
+    fs::create_dir_all(den.at("disk/kept")).expect("makes");
+    den.place("disk/kept/1.png", 1);
+    den.place("disk/kept/2.png", 2);
+    den.until("the first", |state| state.present().len() == 2)
+        .await;
+    for (folder, file) in [("disk/gone", "3.png"), ("disk/emptied", "4.png")] {
+        fs::create_dir(den.at(folder)).expect("makes");
+        let file = format!("{folder}/{file}");
+        den.place(&file, file.len() as u32);
+        den.until("another", |state| state.present().contains(&file.as_str()))
+            .await;
+    }
+    den.until_idle().await;
+    den.stop().await;
+    assert_eq!(seen_on_another_device(&den), 4);
+    fs::remove_file(den.at("disk/kept/2.png")).expect("removes");
+    fs::remove_dir_all(den.at("disk/gone")).expect("removes");
+    fs::remove_file(den.at("disk/emptied/4.png")).expect("removes");
+    den.start().await;
+    den.until("what is gone", |state| {
+        state.missing() == ["disk/emptied/4.png", "disk/gone/3.png", "disk/kept/2.png"]
+    })
+    .await;
+    assert_eq!(den.store.state().present(), ["disk/kept/1.png"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_missing_when_a_directory_has_its_name() {
+    let mut den = Den::new().await;
+    let become_a_directory = |den: &Den, path: &str| {
+        fs::remove_file(den.at(path)).expect("removes");
+        fs::create_dir(den.at(path)).expect("makes");
+    };
+    for seed in 1..=3 {
+        den.place(&format!("{seed}.png"), seed);
+    }
+    den.until("all", |state| state.present().len() == 3).await;
+    become_a_directory(&den, "1.png");
+    den.until("the first", |state| state.missing() == ["1.png"])
+        .await;
+    den.until_idle().await;
+    den.stop().await;
+    become_a_directory(&den, "2.png");
+    den.start().await;
+    den.until("the second", |state| state.missing() == ["1.png", "2.png"])
+        .await;
+    assert_eq!(den.store.state().present(), ["3.png"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,3 +90,26 @@ async fn a_store_that_forgot_a_content_gets_it_again() {
         "it was rendered for the store"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_was_learned_in_part_is_learned_again() {
+    let mut den = Den::new().await;
+    for seed in 1..=3 {
+        den.place(&format!("{seed}.png"), seed);
+    }
+    den.until("all", |state| state.present().len() == 3).await;
+    den.until_idle().await;
+    den.stop().await;
+    // As a stop between two pages of the store's answer leaves it.
+    let db = rusqlite::Connection::open(den.table()).expect("opens");
+    db.execute_batch(
+        "DELETE FROM file WHERE CAST(name AS TEXT) = '3.png';
+         UPDATE root SET store_name = ''",
+    )
+    .expect("forgets");
+    drop(db);
+    fs::remove_file(den.at("3.png")).expect("removes");
+    den.start().await;
+    den.until("that it is missing", |state| state.missing() == ["3.png"])
+        .await;
+}
