@@ -162,12 +162,12 @@ pub(crate) fn cluster() -> (SocketAddr, Asked) {
         move |request: SearchPostsRequest| {
             let ids = request.within.clone().unwrap_or_default().ids;
             let place: usize = request.page_token.parse().unwrap_or(0);
-            let more = place + 1 < ids.len();
+            let next = (place + 1 < ids.len()).then(|| (place + 1).to_string());
             let mut searches = asked.searches.lock().expect("no test panics in it");
             searches.push(request);
             Ok(SearchPostsResponse {
                 posts: vec![post(&format!("posts/{}", ids[place]))],
-                next_page_token: more.then(|| (place + 1).to_string()).unwrap_or_default(),
+                next_page_token: next.unwrap_or_default(),
                 total_size: ids.len() as u64,
             })
         }
