@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use futures_util::TryStreamExt;
-use inference::program::{self, Working};
+use inference::program::{self, Working, is_oversized};
 use kit::code::status;
 use proto::embedder::v1::embedder_service_server::EmbedderService;
 use proto::embedder::v1::{
     EmbedImageRequest, EmbedImageResponse, GetModelRequest, GetModelResponse,
 };
-use renderer::{Pool, Upload, Wanted};
+use renderer::{Cut, Pool, Upload, Wanted};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Error;
@@ -51,6 +51,7 @@ impl Embedder {
         pieces: Streaming<EmbedImageRequest>,
     ) -> Result<EmbedImageResponse, Error> {
         let begun = Instant::now();
+        let pieces = pieces.map_err(|status| cut(&status));
         let upload = Upload::new(pieces.map_ok(|piece| piece.data));
         let label = format!("EmbedImage {}", kit::trace::current_id());
         let rendered = self.pool.render_upload(label, Wanted::SAMPLE, upload);
@@ -68,5 +69,14 @@ impl Embedder {
             render_time: render_time.try_into().ok(),
             run_time: inferred.time.try_into().ok(),
         })
+    }
+}
+
+/// Why a caller's messages stop.
+fn cut(status: &Status) -> Cut {
+    if is_oversized(status) {
+        Cut::Oversized
+    } else {
+        Cut::Broken
     }
 }

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use kit::client::Peer;
 use kit::config::Configured;
 use kit::{Credential, Fault, Health, Process, telemetry};
+use tonic::Status;
 
 use crate::leases;
 use crate::model::Model;
@@ -25,6 +26,17 @@ use crate::model::spec::Kind;
 pub use error::Error;
 pub use flags::Flags;
 pub use working::Working;
+
+/// Largest request of a node: a piece of a picture has at most 256 KiB, and clients that split
+/// otherwise are let in, but no message is a picture by itself.
+pub const LARGEST_REQUEST: usize = 2 << 20;
+
+/// Whether a message was refused for being larger than that. Nothing else among a caller's messages
+/// is out of range: a call that breaks off is cancelled, unknown or unavailable.
+#[must_use]
+pub fn is_oversized(status: &Status) -> bool {
+    status.code() == tonic::Code::OutOfRange
+}
 
 /// A program that is a node: implemented by its flags.
 pub trait Program: Configured + Clone + Send + 'static {

@@ -39,4 +39,4 @@ pub use pool::{Config, Job, Pool, Source};
 pub use render::{PREVIEW_QUALITY, RENDER_REVISION, SAMPLE_QUALITY};
 pub use rendered::{Rendered, Rendition, Wanted};
 pub use size::{PREVIEW_SIDE, SAMPLE_PIXELS, SAMPLE_SHORT_SIDE};
-pub use upload::{Pipe, Upload, pipe};
+pub use upload::{Cut, Pipe, Upload, first, pipe};

@@ -16,8 +16,9 @@ pub struct Limits {
     /// picture together. 640 MiB: 150 Mpx of RGB are 429 MiB, the largest file is 256 MiB, and
     /// the two hardly ever come together; a few at once still fit a small machine.
     pub memory_bytes: u64,
-    /// Wall time for one picture, from its first byte sent to its last byte answered; CPU time is
-    /// bounded by the same figure, rounded up to whole seconds. 20 s.
+    /// Wall time for one picture, from its first byte sent to its last byte answered, less the
+    /// time in which its source had nothing to send; CPU time is bounded by the same figure,
+    /// rounded up to whole seconds. 20 s.
     pub time: Duration,
 }
 

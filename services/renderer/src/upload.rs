@@ -26,6 +26,38 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// Most time spent on waiting for one caller's pieces, all together.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Why a caller's messages stop before their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The call was broken off.
+    Broken,
+    /// A message is larger than the service takes at once.
+    Oversized,
+}
+
+impl From<Cut> for Error {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Broken => broken(ErrorKind::ConnectionAborted, "the call was broken off"),
+            Cut::Oversized => {
+                let detail = "a message is too large: send pieces of at most 256 KiB";
+                Refusal::new(Reason::TooLarge, detail).into()
+            }
+        }
+    }
+}
+
+/// The first message of a call, which may say more than its bytes: waited for no longer than any
+/// later one. `None` if there is none.
+///
+/// # Errors
+/// As [`Upload::next`].
+pub async fn first<T>(
+    messages: &mut (impl Stream<Item = Result<T, Cut>> + Unpin),
+) -> Result<Option<T>, Error> {
+    receive(messages, SILENCE).await
+}
+
 /// A caller's pieces, checked as they come.
 #[derive(Debug)]
 pub struct Upload<S> {
@@ -34,11 +66,11 @@ pub struct Upload<S> {
     waited: Duration,
 }
 
-impl<S, E> Upload<S>
+impl<S> Upload<S>
 where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    S: Stream<Item = Result<Bytes, Cut>> + Unpin,
 {
-    /// An upload of these pieces; an error among them is a call that was broken off.
+    /// An upload of these pieces.
     #[must_use]
     pub fn new(pieces: S) -> Self {
         Self {
@@ -51,29 +83,15 @@ where
     /// The next piece; `None` after the last one.
     ///
     /// # Errors
-    /// [`Reason::TooLarge`] past 256 MiB; [`Error::Source`] if the call is broken off, nothing
-    /// comes for 10 s, or the waits together exceed 60 s.
+    /// [`Reason::TooLarge`] past 256 MiB, or at [`Cut::Oversized`]; [`Error::Source`] if the call is
+    /// broken off, nothing comes for 10 s, or the waits together exceed 60 s.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let patience = SILENCE.min(PATIENCE.saturating_sub(self.waited));
         let asked = Instant::now();
-        let piece = timeout(patience, self.pieces.next()).await;
+        let piece = receive(&mut self.pieces, patience).await;
         self.waited += asked.elapsed();
-        let piece = match piece {
-            Ok(None) => return Ok(None),
-            Ok(Some(Ok(piece))) => piece,
-            Ok(Some(Err(_))) => {
-                return Err(broken(
-                    ErrorKind::ConnectionAborted,
-                    "the call was broken off",
-                ));
-            }
-            Err(_) if patience < SILENCE => {
-                return Err(broken(
-                    ErrorKind::TimedOut,
-                    "it was not complete within 60 s",
-                ));
-            }
-            Err(_) => return Err(broken(ErrorKind::TimedOut, "nothing came for 10 s")),
+        let Some(piece) = piece? else {
+            return Ok(None);
         };
         self.bytes += piece.len() as u64;
         if self.bytes > MOST_BYTES {
@@ -81,6 +99,21 @@ where
             return Err(Refusal::new(Reason::TooLarge, detail).into());
         }
         Ok(Some(piece))
+    }
+}
+
+/// The next message, waited for no longer than the patience that is left.
+async fn receive<T>(
+    messages: &mut (impl Stream<Item = Result<T, Cut>> + Unpin),
+    patience: Duration,
+) -> Result<Option<T>, Error> {
+    match timeout(patience, messages.next()).await {
+        Ok(message) => Ok(message.transpose()?),
+        Err(_) if patience < SILENCE => Err(broken(
+            ErrorKind::TimedOut,
+            "it was not complete within 60 s",
+        )),
+        Err(_) => Err(broken(ErrorKind::TimedOut, "nothing came for 10 s")),
     }
 }
 
@@ -124,14 +157,14 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::render`], and as [`Upload::next`].
-    pub async fn render_upload<S, E>(
+    pub async fn render_upload<S>(
         &self,
         label: impl Into<String>,
         wanted: Wanted,
         mut upload: Upload<S>,
     ) -> Result<Rendered, Error>
     where
-        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        S: Stream<Item = Result<Bytes, Cut>> + Unpin,
     {
         let (pipe, source) = pipe();
         let mut rendering = pin!(self.render(Job::new(label, source).wanting(wanted)));

@@ -8,7 +8,7 @@ mod options;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, future, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kit::{Scope, code::status};
 use proto::similarity::v1::similarity_service_server::SimilarityService;
 use proto::similarity::v1::{
@@ -16,7 +16,8 @@ use proto::similarity::v1::{
     GetIndexRequest, GetIndexResponse, ListDuplicatesRequest, ListDuplicatesResponse,
     find_similar_request::Subject,
 };
-use tonic::{Request, Response, Status, Streaming};
+use renderer::Cut;
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::Error;
 use crate::find::{Finder, Found};
@@ -42,9 +43,6 @@ pub(crate) const SCOPES: &[(&str, Scope)] = &[
         Scope::Read,
     ),
 ];
-
-/// A caller must begin to send a picture within this.
-const FIRST_PIECE: Duration = Duration::from_secs(10);
 
 /// What the door opens to.
 pub(crate) struct Door {
@@ -115,25 +113,17 @@ impl Door {
 
     async fn find_to_image(
         &self,
-        mut pieces: Streaming<FindSimilarToImageRequest>,
+        pieces: Streaming<FindSimilarToImageRequest>,
     ) -> Result<Found, Error> {
-        let broken = |kind, what: &str| {
-            let error = std::io::Error::new(kind, what.to_owned());
-            Error::Renderer(renderer::Error::Source(error))
-        };
-        let first = tokio::time::timeout(FIRST_PIECE, pieces.message()).await;
-        let first = first
-            .map_err(|_| broken(std::io::ErrorKind::TimedOut, "nothing came for 10 s"))?
-            .map_err(|_| {
-                broken(
-                    std::io::ErrorKind::ConnectionAborted,
-                    "the call was broken off",
-                )
-            })?
-            .unwrap_or_default();
+        let mut pieces = pieces.map_err(|status| match status.code() {
+            // Said of a message that is larger than the service takes, and of nothing else here.
+            Code::OutOfRange => Cut::Oversized,
+            _ => Cut::Broken,
+        });
+        let first = renderer::first(&mut pieces).await?.unwrap_or_default();
         let want = options::read(first.options.unwrap_or_default())?;
-        let rest = pieces.map(|piece| piece.map(|piece| piece.data));
-        let all = stream::once(future::ready(Ok(first.data))).chain(rest);
+        let rest = pieces.map_ok(|piece| piece.data);
+        let all = stream::iter([Ok(first.data)]).chain(rest);
         let label = format!("FindSimilarToImage {}", kit::trace::current_id());
         self.finder.like_picture(label, all, want).await
     }

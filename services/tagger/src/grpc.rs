@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use inference::leases::category;
-use inference::program::Working;
+use inference::program::{Working, is_oversized};
 use kit::code::status;
 use proto::store::v1::{Label, ScoredTag};
 use proto::tagger::v1::tagger_service_server::TaggerService;
 use proto::tagger::v1::{GetModelRequest, GetModelResponse, TagImageRequest, TagImageResponse};
-use renderer::{Pool, Upload, Wanted};
+use renderer::{Cut, Pool, Upload, Wanted};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Error;
@@ -50,18 +50,16 @@ impl TaggerService for Tagger {
 }
 
 impl Tagger {
-    async fn tag(&self, mut pieces: Streaming<TagImageRequest>) -> Result<TagImageResponse, Error> {
-        let first = pieces.try_next().await;
-        let least = match &first {
-            Ok(Some(first)) => first.min_confidence,
-            // What is wrong with the upload is said by those who read on.
-            Ok(None) | Err(_) => 0.0,
-        };
+    async fn tag(&self, pieces: Streaming<TagImageRequest>) -> Result<TagImageResponse, Error> {
+        let mut pieces = pieces.map_err(|status| cut(&status));
+        let first = renderer::first(&mut pieces).await?;
+        // That there is none is said by those who read on.
+        let least = first.as_ref().map_or(0.0, |first| first.min_confidence);
         if !(0.0..=1.0).contains(&least) {
             return Err(Error::MinConfidence(least));
         }
         let begun = Instant::now();
-        let pieces = stream::iter(first.transpose()).chain(pieces);
+        let pieces = stream::iter(first.map(Ok)).chain(pieces);
         let upload = Upload::new(pieces.map_ok(|piece| piece.data));
         let label = format!("TagImage {}", kit::trace::current_id());
         let rendered = self
@@ -104,5 +102,14 @@ impl Tagger {
             .collect();
         tags.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         tags
+    }
+}
+
+/// Why a caller's messages stop.
+fn cut(status: &Status) -> Cut {
+    if is_oversized(status) {
+        Cut::Oversized
+    } else {
+        Cut::Broken
     }
 }

@@ -34,9 +34,9 @@ pub async fn serve(config: Config, cx: Context) -> Result<(), program::Error> {
         working: working.clone(),
         pool,
     };
-    let api = Api::new()
-        .scopes(SCOPES)
-        .add(TaggerServiceServer::new(tagger));
+    let service =
+        TaggerServiceServer::new(tagger).max_decoding_message_size(program::LARGEST_REQUEST);
+    let api = Api::new().scopes(SCOPES).add(service);
     let model = Arc::clone(working.model());
     let read: Read = Arc::new(move |row| found(&model, row));
     working.serve(&cx, api, read).await

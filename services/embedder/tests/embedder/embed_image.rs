@@ -173,3 +173,27 @@ async fn strangers_are_refused() {
         .await;
     assert_eq!(status.unwrap_err().code(), Code::Unauthenticated);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_a_picture_by_itself_is_refused_as_such() {
+    let mut program = Program::start(&["--store", NOBODY]);
+    let mut client = client(&mut program).await;
+    let data = vec![0; 3 << 20].into();
+    let mut request = tonic::Request::new(tokio_stream::iter([EmbedImageRequest { data }]));
+    request.set_timeout(Duration::from_secs(60));
+    let status = client.embed_image(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let reason = kit::code::reason(&status);
+    assert_eq!(reason.as_deref(), Some("TOO_LARGE"), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_never_begins_ends() {
+    let mut program = Program::start(&["--store", NOBODY]);
+    let mut client = client(&mut program).await;
+    let mut request = tonic::Request::new(tokio_stream::pending::<EmbedImageRequest>());
+    request.set_timeout(Duration::from_secs(60));
+    let status = client.embed_image(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.message().contains("nothing came"), "{status:?}");
+}

@@ -195,7 +195,9 @@ impl Process {
         }
     }
 
-    /// Sends the rest of the bytes and waits for the answer.
+    /// Sends the rest of the bytes and waits for the answer. The time is the child's: what the
+    /// source takes is added to the deadline, for a slow source says nothing about the picture, and
+    /// whoever made it bounds its silence.
     pub(super) fn finish(
         &mut self,
         reader: &mut dyn Read,
@@ -203,12 +205,14 @@ impl Process {
         deadline: Instant,
         reply: &Reply,
     ) -> Result<Answer, Ended> {
-        let patience = Patience {
+        let mut patience = Patience {
             deadline,
             abandoned: &|| reply.is_closed(),
         };
         loop {
+            let asked = Instant::now();
             let filled = fill(reader, chunk).map_err(Ended::Source)?;
+            patience.deadline += asked.elapsed();
             send_chunk(&mut self.link, &chunk[..filled], &patience)?;
             if filled == 0 {
                 break;

@@ -1,13 +1,12 @@
 //! Pictures that come in pieces: whole, broken off, endless, trickling, and to two places at once.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use kumo_renderer::{Error, Format, Job, Reason, Upload, Wanted, pipe};
+use kumo_renderer::{Cut, Error, Format, Job, Reason, Upload, Wanted, first, pipe};
 
-use crate::make::{encoded, noise, pool, reason, render};
+use crate::make::{encoded, noise, pool, pool_with_limits, reason, render};
 
 /// A picture of several pieces of 16 KiB.
 fn picture() -> Bytes {
@@ -16,12 +15,12 @@ fn picture() -> Bytes {
     bytes.into()
 }
 
-fn pieces(bytes: &Bytes) -> Vec<Result<Bytes, Infallible>> {
+fn pieces(bytes: &Bytes) -> Vec<Result<Bytes, Cut>> {
     let all = bytes.chunks(16 << 10);
     all.map(|piece| Ok(bytes.slice_ref(piece))).collect()
 }
 
-fn upload(bytes: &Bytes) -> Upload<impl Stream<Item = Result<Bytes, Infallible>>> {
+fn upload(bytes: &Bytes) -> Upload<impl Stream<Item = Result<Bytes, Cut>>> {
     Upload::new(stream::iter(pieces(bytes)))
 }
 
@@ -42,8 +41,7 @@ async fn a_call_that_is_broken_off_is_not_the_pictures_fault() {
     // Even after the last byte: only the end of the stream says that it was the last.
     for kept in [0, 1, 3, bytes.chunks(16 << 10).count()] {
         let before = pieces(&bytes).into_iter().take(kept);
-        let before = before.map(|piece| piece.map_err(|never| match never {}));
-        let broken = stream::iter(before.chain([Err("reset")]));
+        let broken = stream::iter(before.chain([Err(Cut::Broken)]));
         let error = pool
             .render_upload("broken", Wanted::ALL, Upload::new(broken))
             .await
@@ -62,8 +60,7 @@ async fn a_pipe_that_is_dropped_unfinished_breaks_the_picture_off() {
     let sending = async move {
         // All of it: a complete picture, if silence were an end mark.
         for piece in pieces(&bytes) {
-            let Ok(piece) = piece;
-            assert!(pipe.send(piece).await);
+            assert!(pipe.send(piece.expect("whole")).await);
         }
     };
     let (rendered, ()) = tokio::join!(rendering, sending);
@@ -76,7 +73,7 @@ async fn an_endless_upload_is_refused_at_the_limit() {
     let (zeros, mut head) = (Bytes::from(vec![0; 1 << 20]), picture().to_vec());
     head.truncate(40_000);
     let mut taken = 0u64;
-    let endless = stream::iter([Ok::<_, Infallible>(Bytes::from(head))])
+    let endless = stream::iter([Ok::<_, Cut>(Bytes::from(head))])
         .chain(stream::repeat(Ok(zeros)))
         .inspect(|piece| taken += piece.as_ref().map_or(0, |piece| piece.len() as u64));
     let refused = pool.render_upload("endless", Wanted::ALL, Upload::new(endless));
@@ -84,20 +81,78 @@ async fn an_endless_upload_is_refused_at_the_limit() {
     assert!(taken <= 260 << 20, "{taken} bytes were taken");
 }
 
+#[tokio::test]
+async fn a_message_that_is_too_large_is_not_a_call_broken_off() {
+    let (pool, bytes) = (pool(), picture());
+    for kept in [0, 2] {
+        let before = pieces(&bytes).into_iter().take(kept);
+        let cut = stream::iter(before.chain([Err(Cut::Oversized)]));
+        let refused = pool.render_upload("oversized", Wanted::ALL, Upload::new(cut));
+        let error = refused.await.expect_err("refused");
+        assert_eq!(error.reason(), Some(Reason::TooLarge));
+        assert!(error.to_string().contains("256 KiB"), "{error}");
+    }
+    let mut cut = stream::iter([Err::<(), _>(Cut::Oversized)]);
+    assert!(matches!(first(&mut cut).await, Err(Error::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_the_line_does_not_hold_it_up() {
+    let (pool, bytes) = (pool(), picture());
+    let silent = || Upload::new(stream::pending::<Result<Bytes, Cut>>());
+    let mut at_work = Box::pin(pool.render_upload("silent", Wanted::ALL, silent()));
+    let mut in_line = Box::pin(pool.render_upload("in line", Wanted::ALL, silent()));
+    tokio::select! {
+        biased;
+        ended = &mut at_work => panic!("{ended:?}"),
+        ended = &mut in_line => panic!("{ended:?}"),
+        () = std::future::ready(()) => {}
+    }
+    drop(in_line);
+    drop(at_work);
+    assert!(render(&pool, &bytes).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_slow_caller_is_not_a_picture_that_takes_long() {
+    let pool = pool_with_limits(|limits| limits.time = Duration::from_millis(600));
+    let bytes = picture();
+    assert!(render(&pool, &bytes).await.is_ok(), "a child is warm");
+    let child = pool.children();
+    let sixth = bytes.len().div_ceil(6);
+    let sixths: Vec<_> = bytes
+        .chunks(sixth)
+        .map(|piece| bytes.slice_ref(piece))
+        .collect();
+    let slow = stream::iter(sixths).then(|piece| async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(piece)
+    });
+    let sent = pool.render_upload("slow", Wanted::ALL, Upload::new(Box::pin(slow)));
+    sent.await
+        .expect("twice the limit, all of it spent waiting");
+    assert_eq!(pool.children(), child);
+}
+
 #[tokio::test(start_paused = true)]
 async fn silence_ends_an_upload_and_so_does_a_trickle() {
-    let silent = stream::pending::<Result<Bytes, Infallible>>();
+    let silent = stream::pending::<Result<Bytes, Cut>>();
     let begun = tokio::time::Instant::now();
     let error = Upload::new(silent).next().await.expect_err("silence");
     assert!(error.to_string().contains("nothing came"), "{error}");
     assert_eq!(begun.elapsed().as_secs(), 10);
 
     let begun = tokio::time::Instant::now();
-    let trickle =
-        stream::repeat(Ok::<_, Infallible>(Bytes::from_static(b"x"))).then(|piece| async {
-            tokio::time::sleep(Duration::from_secs(9)).await;
-            piece
-        });
+    let mut silent = stream::pending::<Result<String, Cut>>();
+    let error = first(&mut silent).await.expect_err("silence");
+    assert!(error.to_string().contains("nothing came"), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 10);
+
+    let begun = tokio::time::Instant::now();
+    let trickle = stream::repeat(Ok::<_, Cut>(Bytes::from_static(b"x"))).then(|piece| async {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        piece
+    });
     let mut trickle = Upload::new(Box::pin(trickle));
     let error = loop {
         match trickle.next().await {

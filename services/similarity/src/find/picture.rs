@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use renderer::{Job, Rendered, Upload, Wanted, pipe};
+use renderer::{Cut, Job, Rendered, Upload, Wanted, pipe};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -37,15 +37,14 @@ struct Seen {
 
 impl Finder {
     /// Posts like a picture.
-    pub(crate) async fn like_picture<S, E>(
+    pub(crate) async fn like_picture<S>(
         &self,
         label: String,
         pieces: S,
         want: Want,
     ) -> Result<Found, Error>
     where
-        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
-        E: Send,
+        S: Stream<Item = Result<Bytes, Cut>> + Unpin + Send,
     {
         self.live.loaded()?;
         let sum = Arc::new(Mutex::new(Sha256::new()));
@@ -95,10 +94,9 @@ impl Finder {
         })
     }
 
-    async fn see<S, E>(&self, label: String, upload: Upload<S>, want: &Want) -> Result<Seen, Error>
+    async fn see<S>(&self, label: String, upload: Upload<S>, want: &Want) -> Result<Seen, Error>
     where
-        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
-        E: Send,
+        S: Stream<Item = Result<Bytes, Cut>> + Unpin + Send,
     {
         let deadline = Instant::now() + want.wait;
         // As many as the pool has children, so that nobody waits for one with a node at the line.
@@ -154,7 +152,7 @@ impl Finder {
     }
 
     /// Sends the pieces to a child and to a node.
-    async fn render_and_embed<S, E>(
+    async fn render_and_embed<S>(
         &self,
         label: String,
         mut upload: Upload<S>,
@@ -162,8 +160,7 @@ impl Finder {
         node: &Node,
     ) -> Result<(Rendered, Result<Vec<f32>, Missing>), Error>
     where
-        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
-        E: Send,
+        S: Stream<Item = Result<Bytes, Cut>> + Unpin + Send,
     {
         let (pipe, source) = pipe();
         let (to_node, pieces) = mpsc::channel(PIECES);

@@ -160,3 +160,37 @@ async fn an_upload_that_is_broken_off_frees_the_renderer() {
     let answer = send(&mut client, good, 0.0).await.unwrap();
     assert!(names(&answer).contains(&"white_background"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_a_picture_by_itself_is_refused_as_such() {
+    let mut program = Program::start(&["--store", NOBODY]);
+    let mut client = TaggerServiceClient::new(program.peer().await.channel());
+    let good = figure([255, 255, 255], [200, 30, 30]);
+    let piece = |data: Vec<u8>| TagImageRequest {
+        data: data.into(),
+        min_confidence: 0.0,
+    };
+    let large = piece(vec![0; 3 << 20]);
+    // Alone, and after one that began well.
+    for pieces in [vec![large.clone()], vec![piece(good.clone()), large]] {
+        let mut request = tonic::Request::new(tokio_stream::iter(pieces));
+        request.set_timeout(Duration::from_secs(60));
+        let answer = client.tag_image(request).await;
+        assert_refused(answer.map(tonic::Response::into_inner), "TOO_LARGE");
+    }
+    let whole = tonic::Request::new(tokio_stream::iter([piece(good)]));
+    client.tag_image(whole).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_never_begins_ends() {
+    let mut program = Program::start(&["--store", NOBODY]);
+    let mut client = TaggerServiceClient::new(program.peer().await.channel());
+    let mut request = tonic::Request::new(tokio_stream::pending::<TagImageRequest>());
+    request.set_timeout(Duration::from_secs(60));
+    let status = client.tag_image(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let reason = kit::code::reason(&status);
+    assert_eq!(reason.as_deref(), Some("SOURCE_UNREADABLE"), "{status:?}");
+    assert!(status.message().contains("nothing came"), "{status:?}");
+}
