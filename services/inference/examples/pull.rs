@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
 use kumo_inference::leases::Run;
 
 use device::{Control, Device};
@@ -39,13 +40,11 @@ use state::State;
 const BATCH: usize = 32;
 
 #[tokio::main(worker_threads = 2)]
-async fn main() {
-    let mut arguments = std::env::args()
-        .skip(1)
-        .map(|text| text.parse::<usize>().unwrap());
-    let tasks = arguments.next().unwrap_or(10_000);
-    let repeats = arguments.next().unwrap_or(1);
-    let raw = raw(repeats, tasks.min(2000));
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let tasks = number(arguments.next(), 10_000)?;
+    let repeats = number(arguments.next(), 1)?;
+    let raw = raw(repeats, tasks.min(2000))?;
     println!("raw: {raw:.0} pictures/s in batches of {BATCH}, {repeats} runs each");
 
     let state = State::new(Duration::from_secs(60), Duration::from_secs(20));
@@ -57,7 +56,7 @@ async fn main() {
     control.repeats.store(repeats, Ordering::SeqCst);
     let node = node::start_with(&store.url(), BATCH, None, control).await;
     node::eventually("ready", || node.cx.health.reasons().is_empty()).await;
-    latency(&node.node, &sample).await;
+    latency(&node.node, &sample).await?;
     println!("loaded: {}", memory());
     let mut added = 0;
     let begun = Instant::now();
@@ -73,11 +72,19 @@ async fn main() {
     }
     let rate = tasks as f64 / begun.elapsed().as_secs_f64();
     println!("loop: {rate:.0} pictures/s, {:.3} of raw", rate / raw);
-    node.stop().await.unwrap();
+    node.stop().await?;
     state.assert_clean();
+    Ok(())
 }
 
-fn raw(repeats: usize, pictures: usize) -> f64 {
+fn number(argument: Option<String>, otherwise: usize) -> Result<usize> {
+    argument.map_or(Ok(otherwise), |text| {
+        let read = text.parse();
+        read.with_context(|| format!("{text:?} is no number; usage: pull [TASKS [REPEATS]]"))
+    })
+}
+
+fn raw(repeats: usize, pictures: usize) -> Result<f64> {
     let control = Control::default();
     control.repeats.store(repeats, Ordering::SeqCst);
     let session = node::session(&node::palette());
@@ -87,16 +94,16 @@ fn raw(repeats: usize, pictures: usize) -> f64 {
     let begun = Instant::now();
     let mut done = 0;
     while done < pictures {
-        device.run(&mut batch).unwrap();
+        device.run(&mut batch)?;
         done += BATCH;
     }
-    done as f64 / begun.elapsed().as_secs_f64()
+    Ok(done as f64 / begun.elapsed().as_secs_f64())
 }
 
-async fn latency(node: &kumo_inference::leases::Node, sample: &[u8]) {
+async fn latency(node: &kumo_inference::leases::Node, sample: &[u8]) -> Result<()> {
     let mut times = Vec::new();
     for _ in 0..200 {
-        times.push(node.infer(sample.to_vec()).await.unwrap().time);
+        times.push(node.infer(sample.to_vec()).await?.time);
     }
     times.sort_unstable();
     let model = node::palette();
@@ -107,12 +114,11 @@ async fn latency(node: &kumo_inference::leases::Node, sample: &[u8]) {
     for _ in 0..200 {
         let begun = Instant::now();
         let mut batch = session.batch(1);
-        picture.read_sample(sample).unwrap();
+        picture.read_sample(sample)?;
         batch
             .push(|row| preprocessor.prepare(&picture, row))
-            .unwrap()
-            .unwrap();
-        session.run(&mut batch).unwrap();
+            .context("a batch of one has no room for one")??;
+        session.run(&mut batch)?;
         bare.push(begun.elapsed());
     }
     bare.sort_unstable();
@@ -120,6 +126,7 @@ async fn latency(node: &kumo_inference::leases::Node, sample: &[u8]) {
         "one picture: {:.2?} median, {:.2?} p95 through the node; {:.2?} median bare",
         times[100], times[190], bare[100]
     );
+    Ok(())
 }
 
 /// Of this process, in which the store and the watcher run too.
