@@ -13,8 +13,8 @@ Examples:
 
 A model becomes known when `kumo up --model DIR`, `kumo up --embed-model DIR`, or a node brings it.
 Of several active models of a kind one is preferred: by its ratings, or its vectors, the library goes.
-JSON keys of each line: name, kind (tag, embed), display_name, revision, active, preferred, labels,
-dimensions, done, backfill_left, created.";
+JSON keys of each line: name, kind (tag, embed), display_name, revision, active, preferred, paused,
+labels, dimensions, done, backfill_left, created.";
 
 /// All models of the cluster.
 pub(crate) async fn list(connection: &Connection) -> Result<Vec<Model>, Error> {
@@ -45,6 +45,7 @@ pub(crate) fn as_json(model: &Model) -> Value {
         "revision": model.revision,
         "active": model.active,
         "preferred": model.preferred,
+        "paused": model.paused,
         "labels": model.label_count,
         "dimensions": model.dimensions,
         "done": model.done,
@@ -64,18 +65,24 @@ pub(crate) fn table(models: &[Model]) -> Table {
             words::work(model.kind()).to_owned(),
             model.display_name.clone(),
             model.revision.chars().take(12).collect(),
-            match (model.active, model.preferred) {
-                (true, true) => "preferred",
-                (true, false) => "active",
-                (false, _) => "inactive",
-            }
-            .to_owned(),
+            state(model),
             outputs(model),
             amount::count(model.done),
             amount::count(model.backfill_left),
         ]);
     }
     table
+}
+
+/// Whether it works, and whether the library goes by it.
+fn state(model: &Model) -> String {
+    let state = match (model.active, model.preferred) {
+        (true, true) => "preferred",
+        (true, false) => "active",
+        (false, _) => "inactive",
+    };
+    let paused = if model.paused { ", paused" } else { "" };
+    format!("{state}{paused}")
 }
 
 /// How much a model says of a post.

@@ -137,13 +137,17 @@ def crashes_make_suspects(cluster: Cluster) -> None:
 
 
 def the_queue_is_paused(cluster: Cluster) -> None:
-    """PauseQueue stops leasing and says so; ResumeQueue starts it."""
+    """PauseQueue stops leasing and says so, to people too; ResumeQueue starts it."""
+    def told() -> list[str]:
+        return [one["kind"] for one in cluster.store("ModelService", "ListModels")["models"] if one.get("paused")]
     cluster.store("TaskService", "PauseQueue", {"kind": "MODEL_KIND_TAG"})
     request = {**NODE, "model": model(cluster), "maxTasks": 1}
     paused = cluster.store("TaskService", "LeaseTasks", request)
     expect("tasks" not in paused, paused)
     expect_equal(paused["idleReason"], "PAUSED")
+    expect(set(told()) == {"MODEL_KIND_TAG"}, told())
     cluster.store("TaskService", "ResumeQueue", {"kind": "MODEL_KIND_TAG"})
+    expect_equal(told(), [])
     resumed = wait_until("tasks are leased again", lambda: lease(cluster).get("tasks"), 10)
     cluster.store("TaskService", "ReleaseLeases", {**NODE, "leases": held(resumed)})
 

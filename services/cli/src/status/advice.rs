@@ -34,6 +34,7 @@ pub(super) fn advice(overview: &Overview) -> Vec<String> {
             ));
         }
     }
+    paused(overview, &mut advice);
     nodes(overview, &mut advice);
     if !overview.models.iter().any(|model| model.active) && stats.posts > 0 {
         advice.push("no model is active, so nothing gets tagged; `kumo up` brings one".to_owned());
@@ -41,12 +42,30 @@ pub(super) fn advice(overview: &Overview) -> Vec<String> {
     advice
 }
 
+/// A pause that is forgotten looks like a cluster that does nothing.
+fn paused(overview: &Overview, advice: &mut Vec<String>) {
+    let paused = |kind| {
+        let mut models = overview.models.iter();
+        models.any(|model| model.active && model.paused && model.kind() == kind)
+    };
+    let kinds: Vec<&str> = [ModelKind::Tag, ModelKind::Embed]
+        .into_iter()
+        .filter(|kind| paused(*kind))
+        .map(words::work)
+        .collect();
+    if !kinds.is_empty() {
+        advice.push(format!(
+            "the queue is paused ({}); `kumo resume` goes on",
+            kinds.join(", ")
+        ));
+    }
+}
+
 fn nodes(overview: &Overview, advice: &mut Vec<String>) {
     let nodes = &overview.nodes;
     for node in nodes.iter().filter(|node| node.online) {
         match node.stopped_reason.as_str() {
             "" => {}
-            "PAUSED" => advice.push("the queue is paused; `kumo resume` goes on".to_owned()),
             reason => advice.push(format!(
                 "{} gets no work ({reason}); when it is well again: `kumo resume --node {}`",
                 node.name,
@@ -101,6 +120,27 @@ mod tests {
     #[test]
     fn a_healthy_cluster_needs_no_advice() {
         assert_eq!(advice(&healthy()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_paused_queue_is_told_with_its_kinds() {
+        let mut overview = healthy();
+        let embed = Model {
+            kind: ModelKind::Embed.into(),
+            active: true,
+            paused: true,
+            ..Model::default()
+        };
+        let tag = Model {
+            kind: ModelKind::Tag.into(),
+            active: false,
+            ..embed.clone()
+        };
+        overview.models.extend([embed, tag]);
+        assert_eq!(
+            advice(&overview),
+            ["the queue is paused (embed); `kumo resume` goes on"]
+        );
     }
 
     #[test]

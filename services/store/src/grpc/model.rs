@@ -198,5 +198,6 @@ fn message(model: &model::Model, progress: Progress) -> Model {
         create_time: timestamp(model.created_ms),
         preferred: model.preferred,
         dimensions: model.dimensions,
+        paused: model.paused,
     }
 }

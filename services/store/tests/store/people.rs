@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use proto::store::v1::{
-    FailTasksRequest, FailureCause, HeartbeatWatcherRequest, IngestFailure, ListNodesRequest,
-    ListTasksRequest, ListTasksResponse, ModelKind, Node, PauseQueueRequest,
+    FailTasksRequest, FailureCause, HeartbeatWatcherRequest, IngestFailure, ListModelsRequest,
+    ListNodesRequest, ListTasksRequest, ListTasksResponse, ModelKind, Node, PauseQueueRequest,
     ReportIngestFailuresRequest, RequestCapacityRequest, ResumeQueueRequest, RetryTasksRequest,
     TaskState, WatchDemandRequest, WatchDemandResponse,
 };
@@ -154,6 +154,13 @@ async fn what_failed_is_retried_by_name_by_reason_or_all() {
     refused(answer, Code::InvalidArgument, "BAD_RESOURCE_NAME");
 }
 
+/// Whether the queue of each model is paused.
+async fn paused(to: &mut Clients) -> Vec<bool> {
+    let models = to.models.list_models(ListModelsRequest {}).await;
+    let models = models.expect("lists").into_inner().models;
+    models.iter().map(|model| model.paused).collect()
+}
+
 #[tokio::test]
 async fn a_paused_queue_gives_nothing_says_so_and_stays_paused_over_a_restart() {
     let mut scene = Scene::new().await;
@@ -169,6 +176,7 @@ async fn a_paused_queue_gives_nothing_says_so_and_stays_paused_over_a_restart() 
         (leased.tasks.len(), leased.idle_reason.as_str()),
         (0, "PAUSED")
     );
+    assert_eq!(paused(to).await, [true], "people can see it");
 
     let mut waiting = to.clone();
     let resume = async {
@@ -184,6 +192,7 @@ async fn a_paused_queue_gives_nothing_says_so_and_stays_paused_over_a_restart() 
     assert_eq!(leased.tasks.len(), 2, "resuming wakes those who wait");
 
     let to = &mut scene.to;
+    assert_eq!(paused(to).await, [false]);
     let answer = to.tasks.pause_queue(PauseQueueRequest { kind: 77 }).await;
     refused(answer, Code::InvalidArgument, "INVALID_FIELD");
     let unknown = ResumeQueueRequest {
