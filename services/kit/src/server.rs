@@ -51,6 +51,9 @@ const ALWAYS_LISTED: &[&str] = &[
 
 /// Streams open at once on one connection.
 const STREAMS: u32 = 256;
+/// What a caller may send ahead of its handler, bytes. A connection has room for that of every
+/// stream: calls that wait for their turn, unread, then never hold up the one that is being read.
+const STREAM_WINDOW: u32 = 128 << 10;
 /// How often a silent connection is asked for a sign of life, and how long it may take.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
@@ -232,8 +235,8 @@ impl Context {
             .max_concurrent_streams(STREAMS)
             .http2_keepalive_interval(Some(PING))
             .http2_keepalive_timeout(Some(PONG))
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(STREAMS * STREAM_WINDOW)
             .http2_max_header_list_size(16 << 10)
             .serve_with_incoming_shutdown(service, connections, shutdown.begun())
             .await

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::confine::Confinement;
 use crate::error::{Error, Reason, Refusal};
@@ -145,6 +145,10 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
+/// The right to one child.
+#[derive(Debug)]
+pub(crate) struct Turn(OwnedSemaphorePermit);
+
 /// What threads and callers share.
 #[derive(Debug)]
 struct Shared {
@@ -199,8 +203,22 @@ impl Pool {
                 format!("{known} bytes: the limit is {limit}"),
             )));
         }
+        let turn = self.turn().await?;
+        self.render_in_turn(job, turn).await
+    }
+
+    /// Waits while [`Config::size`] others are being rendered: for whoever must not read a picture
+    /// before a child can take it.
+    pub(crate) async fn turn(&self) -> Result<Turn, Error> {
+        let permits = Arc::clone(&self.shared.permits);
+        let permit = permits.acquire_owned().await.map_err(|_| Error::Closed)?;
+        Ok(Turn(permit))
+    }
+
+    /// As [`Pool::render`], by somebody who has waited already.
+    pub(crate) async fn render_in_turn(&self, job: Job, turn: Turn) -> Result<Rendered, Error> {
         let (reply, answer) = oneshot::channel();
-        self.assign(Assignment::Render { job, reply }).await?;
+        self.assign(Assignment::Render { job, reply }, turn)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 
@@ -211,7 +229,7 @@ impl Pool {
     /// When no child can be started.
     pub async fn probe(&self) -> Result<Confinement, Error> {
         let (reply, answer) = oneshot::channel();
-        self.assign(Assignment::Probe { reply }).await?;
+        self.assign(Assignment::Probe { reply }, self.turn().await?)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 
@@ -239,9 +257,7 @@ impl Pool {
     }
 
     /// Hands work to a warm thread, or to a new one.
-    async fn assign(&self, work: Assignment) -> Result<(), Error> {
-        let permits = Arc::clone(&self.shared.permits);
-        let permit = permits.acquire_owned().await.map_err(|_| Error::Closed)?;
+    fn assign(&self, work: Assignment, turn: Turn) -> Result<(), Error> {
         let (idle, number) = {
             let mut state = self.shared.state();
             state.next += 1;
@@ -251,6 +267,6 @@ impl Pool {
             Some(worker) => worker,
             None => Worker::spawn(number, &self.shared)?,
         };
-        worker.assign(work, permit)
+        worker.assign(work, turn.0)
     }
 }

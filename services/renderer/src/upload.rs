@@ -1,8 +1,9 @@
 //! A picture that comes in pieces from a caller: bounded, piece by piece, never held whole.
 //!
 //! [`Upload`] checks what comes: size, silence, a broken call. [`pipe`] carries pieces to a child.
-//! [`Pool::render_upload`] joins the two; who needs the pieces in another place too, joins them
-//! himself: read [`Upload::next`], send each piece to every place, then [`Pipe::finish`].
+//! [`Pool::render_upload`] joins the two when a child is free, and reads nothing before; who needs
+//! the pieces in another place too, joins them himself: read [`Upload::next`], send each piece to
+//! every place, then [`Pipe::finish`].
 
 use std::io::{self, ErrorKind, Read};
 use std::pin::pin;
@@ -155,6 +156,9 @@ impl Pipe {
 impl Pool {
     /// Renders a picture while it is being uploaded. Dropping the future gives it up.
     ///
+    /// Nothing is read while [`crate::Config::size`] others are being rendered: what a caller sends
+    /// in the meantime is held back by his connection, so that callers in line cost next to nothing.
+    ///
     /// # Errors
     /// As [`Pool::render`], and as [`Upload::next`].
     pub async fn render_upload<S>(
@@ -166,8 +170,10 @@ impl Pool {
     where
         S: Stream<Item = Result<Bytes, Cut>> + Unpin,
     {
+        let turn = self.turn().await?;
         let (pipe, source) = pipe();
-        let mut rendering = pin!(self.render(Job::new(label, source).wanting(wanted)));
+        let job = Job::new(label, source).wanting(wanted);
+        let mut rendering = pin!(self.render_in_turn(job, turn));
         let sending = async {
             while let Some(piece) = upload.next().await? {
                 if !pipe.send(piece).await {

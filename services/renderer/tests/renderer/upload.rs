@@ -1,12 +1,13 @@
 //! Pictures that come in pieces: whole, broken off, endless, trickling, and to two places at once.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use kumo_renderer::{Cut, Error, Format, Job, Reason, Upload, Wanted, first, pipe};
+use kumo_renderer::{Config, Cut, Error, Format, Job, Pool, Reason, Upload, Wanted, first, pipe};
 
-use crate::make::{encoded, noise, pool, pool_with_limits, reason, render};
+use crate::make::{config, encoded, noise, pool, pool_with_limits, reason, render};
 
 /// A picture of several pieces of 16 KiB.
 fn picture() -> Bytes {
@@ -94,6 +95,39 @@ async fn a_message_that_is_too_large_is_not_a_call_broken_off() {
     }
     let mut cut = stream::iter([Err::<(), _>(Cut::Oversized)]);
     assert!(matches!(first(&mut cut).await, Err(Error::Refused(_))));
+}
+
+#[tokio::test]
+async fn no_more_uploads_are_read_than_there_are_children() {
+    let pool = Pool::new(Config {
+        size: 2,
+        ..config()
+    });
+    let bytes = picture();
+    let (open, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let uploads = (0..8).map(|_| {
+        // Begun when its first piece is asked for, and slow, so that all would be under way at once.
+        let begin = stream::iter(pieces(&bytes))
+            .enumerate()
+            .then(|(at, piece)| {
+                let now =
+                    open.fetch_add(usize::from(at == 0), Ordering::SeqCst) + usize::from(at == 0);
+                most.fetch_max(now, Ordering::SeqCst);
+                async {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    piece
+                }
+            });
+        let end = stream::iter([()]).filter_map(|()| {
+            open.fetch_sub(1, Ordering::SeqCst);
+            std::future::ready(None)
+        });
+        let slow = Upload::new(Box::pin(begin.chain(end)));
+        pool.render_upload("one of many", Wanted::SAMPLE, slow)
+    });
+    let rendered = futures_util::future::join_all(uploads).await;
+    assert!(rendered.iter().all(Result::is_ok), "{rendered:?}");
+    assert_eq!(most.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

@@ -194,3 +194,20 @@ async fn a_call_that_never_begins_ends() {
     assert_eq!(reason.as_deref(), Some("SOURCE_UNREADABLE"), "{status:?}");
     assert!(status.message().contains("nothing came"), "{status:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_in_line_on_one_connection_do_not_starve_the_one_at_work() {
+    let mut program = Program::start(&["--store", NOBODY]);
+    let client = TaggerServiceClient::new(program.peer().await.channel());
+    let mut large = figure([255, 255, 255], [200, 30, 30]);
+    // What follows the picture is sent and read, though nobody looks at it.
+    large.resize(3 << 20, 0);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (mut client, large) = (client.clone(), large.clone());
+        calls.spawn(async move { send(&mut client, large, 0.0).await });
+    }
+    while let Some(answer) = calls.join_next().await {
+        assert!(names(&answer.unwrap().unwrap()).contains(&"white_background"));
+    }
+}
