@@ -46,6 +46,13 @@ impl Base {
         self.identity
     }
 
+    /// As if the root's directory lay on device `dev`, and all that is in it on disks mounted below.
+    #[cfg(test)]
+    pub(crate) fn on_device(self, dev: u64) -> Self {
+        let identity = (dev, self.identity.1);
+        Self { identity, ..self }
+    }
+
     /// Whether a file that lay on device `dev` and is not found at `path` any more is gone, and
     /// not merely out of sight because a disk mounted below the root is away, or hides it.
     /// `dev` 0: not known.

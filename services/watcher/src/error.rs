@@ -18,6 +18,12 @@ pub enum Error {
     /// The shutdown has begun while there was no room to write the table of known files.
     #[error("stopping while the disk is full: {0}")]
     StoppedUnwritten(known::Error),
+    /// As that, and the folders named at the start were to be written.
+    #[error(
+        "stopping while the disk is full, and the named folders are not remembered: name them \
+         again at the next start: {0}"
+    )]
+    RootsNotRemembered(known::Error),
     /// The thread of the known table has ended.
     #[error(transparent)]
     Worker(#[from] kit::worker::Error),
@@ -115,7 +121,9 @@ impl Fault for Error {
             Self::Serve(error) => error.code(),
             Self::BehindTheEnd { .. } => Code::OutOfRange,
             Self::NoSuchContent(_) | Self::NoSample { .. } => Code::NotFound,
-            Self::Away(_) | Self::StoppedUnwritten(_) => Code::Unavailable,
+            Self::Away(_) | Self::StoppedUnwritten(_) | Self::RootsNotRemembered(_) => {
+                Code::Unavailable
+            }
             Self::Changed(_) => Code::DataLoss,
             Self::Busy => Code::ResourceExhausted,
         }
@@ -127,6 +135,7 @@ impl Fault for Error {
             Self::Known(known::Error::InUse(_)) => "DATA_IN_USE",
             Self::Known(_) => "KNOWN_TABLE",
             Self::StoppedUnwritten(_) => "STOPPING",
+            Self::RootsNotRemembered(_) => "ROOTS_NOT_REMEMBERED",
             Self::Worker(error) => error.reason(),
             Self::Address(error) => error.reason(),
             Self::Serve(error) => error.reason(),

@@ -29,7 +29,7 @@ pub use root::KnownRoot;
 pub use table::Table;
 
 /// Version of the schema; raised with every change of `schema.sql`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// Size of the page cache, KiB. The kernel's page cache does the rest.
 const CACHE_KIB: i64 = 1024;
 

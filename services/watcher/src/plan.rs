@@ -103,6 +103,7 @@ mod tests {
     fn a_file_that_is_as_it_was_is_not_opened() {
         let cases = [
             (State::Held, Some(CONTENT), Action::Nothing),
+            (State::Held, None, Action::Read),
             (State::Failed, None, Action::Nothing),
             (State::Ignored, None, Action::Nothing),
             (State::Absent, Some(CONTENT), Action::Remember(CONTENT)),

@@ -3,7 +3,7 @@
 //! The frontier lies in the known table, one directory is open at a time, and every directory is
 //! watched before it is listed. Links are not followed; what is no regular file is not opened.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod disks;
 
 use rustix::{
     fs::{AtFlags, Dir, FileType, statat},
@@ -18,11 +18,10 @@ use crate::{
     place::{self, Place, RootId, join},
     stamp::{Kind, Stamp},
 };
+use disks::Disks;
 
 /// Entries looked at in one step.
 const STEP: usize = 256;
-/// Known files looked for to tell whether a device is still there under its number.
-const WITNESSES: u32 = 64;
 
 /// Something that a scan came upon.
 #[derive(Debug)]
@@ -42,9 +41,6 @@ pub struct Step {
     pub looked: u64,
     /// Whether known files were found to be gone.
     pub absent: bool,
-    /// Whether a disk was recognised under another number: what is gone from the directories of it
-    /// that were listed before can be told only now.
-    pub renumbered: bool,
     /// Why changes below the root will not be heard of, if so.
     pub deaf: Option<Deaf>,
     /// Whether the scan is at its end.
@@ -60,7 +56,8 @@ pub struct Scan {
     listing: Option<Listing>,
     // Path of the last directory asked after, once all were listed.
     asking_after: Option<Vec<u8>>,
-    devices: BTreeSet<u64>,
+    disks: Disks,
+    followed: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +80,8 @@ impl Scan {
             number,
             listing: None,
             asking_after: None,
-            devices: BTreeSet::new(),
+            disks: Disks::new(start.root),
+            followed: false,
         })
     }
 
@@ -99,6 +97,13 @@ impl Scan {
         self.number.is_some()
     }
 
+    /// Whether a disk was recognised under another number: what is gone from directories of it that
+    /// were listed before was not noticed.
+    #[must_use]
+    pub fn has_followed(&self) -> bool {
+        self.followed
+    }
+
     /// Looks at the next few entries.
     ///
     /// # Errors
@@ -110,7 +115,7 @@ impl Scan {
         listener: Option<&mut Listener>,
     ) -> Result<Step, Error> {
         let mut step = Step::default();
-        self.devices.insert(base.identity().0);
+        self.disks.own(base.identity().0);
         if self.asking_after.is_some() {
             self.ask_after_unlisted(table, base, &mut step)?;
         } else if self.listing.is_none() {
@@ -154,6 +159,10 @@ impl Scan {
                 });
             }
             Err(error) => {
+                // What cannot be listed may still show what is gone from below it.
+                if let Ok((_, stamp)) = base.stat(&path) {
+                    self.disks.meet(table, base, stamp.dev)?;
+                }
                 if !matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
                     // No disk is noted for it: the failure ends with the directory, in whatever
                     // way that goes, and nothing else is lost with it.
@@ -173,8 +182,10 @@ impl Scan {
         };
         let chunk = listing.next_chunk(self.root, step);
         step.looked += chunk.files.len() as u64;
-        self.devices
-            .extend(chunk.files.iter().map(|(_, stamp)| stamp.dev));
+        let devices = chunk.files.iter().map(|(_, stamp)| stamp.dev);
+        for dev in devices.chain(listing.device()) {
+            self.disks.meet(table, base, dev)?;
+        }
         let (root, id) = (self.root, listing.dir.id);
         let (path, names) = (listing.dir.path.clone(), chunk.directories);
         let (mut files, mut compared) = table.ask_blocking(move |known| {
@@ -182,8 +193,8 @@ impl Scan {
             let compared = known.compare(id, &chunk.files)?;
             Ok((chunk.files, compared))
         })?;
-        if self.follow_disks(table, base, &files, &compared)? {
-            step.renumbered = true;
+        if self.disks.follow(table, base, &files, &compared)? {
+            self.followed = true;
             (files, compared) = table.ask_blocking(move |known| {
                 let compared = known.compare(id, &files)?;
                 Ok((files, compared))
@@ -207,42 +218,6 @@ impl Scan {
             }
         }
         Ok(())
-    }
-
-    /// A disk mounted below the root may have another number than the last time: a file of it that
-    /// is the same but for that shows it, unless the disk is also there under the old number. All
-    /// that lay on it follows, what is gone from it as well. Whether any did.
-    fn follow_disks(
-        &mut self,
-        table: &Table,
-        base: &Base,
-        files: &[(Vec<u8>, Stamp)],
-        compared: &[Compared],
-    ) -> Result<bool, Error> {
-        let pairs = files.iter().zip(compared);
-        let moved: BTreeMap<u64, u64> = pairs
-            .filter_map(|((_, seen), compared)| {
-                let old = compared.row.as_ref()?.stamp.on_another_device(seen)?;
-                Some((old, seen.dev))
-            })
-            .collect();
-        let (root, mut followed) = (self.root, false);
-        for (old, new) in moved {
-            if self.devices.contains(&old) || is_there(table, base, root, old)? {
-                self.devices.insert(old);
-                continue;
-            }
-            let was_another = !is_there(table, base, root, new)?;
-            table.ask_blocking(move |known| known.renumber(root, (old, new), was_another))?;
-            tracing::info!(
-                root = root.0,
-                old,
-                new,
-                "a disk below a root has another number than before"
-            );
-            followed = true;
-        }
-        Ok(followed)
     }
 
     /// Names that should be in a directory and were not listed are asked after one by one.
@@ -324,13 +299,6 @@ struct Chunk {
     end: Option<bool>,
 }
 
-/// Whether some file of a root lies where it did, on the device of this number.
-fn is_there(table: &Table, base: &Base, root: RootId, dev: u64) -> Result<bool, Error> {
-    let witnesses = table.ask_blocking(move |known| known.on_device(root, dev, WITNESSES))?;
-    let seen = |path: &Vec<u8>| base.stat(path).is_ok_and(|(_, stamp)| stamp.dev == dev);
-    Ok(witnesses.iter().any(seen))
-}
-
 impl Listing {
     /// The device that the directory lies on.
     fn device(&self) -> Option<u64> {
@@ -390,3 +358,6 @@ impl Listing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

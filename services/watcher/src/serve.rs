@@ -181,18 +181,24 @@ fn open(config: Config, cx: Context, table: Table) -> Result<House, Error> {
 
 /// The roots with their numbers; those of the last start if none are named.
 async fn known_roots(table: &Table, named: Vec<PathBuf>) -> Result<Vec<Root>, Error> {
-    let paths: Vec<Vec<u8>> = if named.is_empty() {
+    let paths = if named.is_empty() {
         table.ask(Known::watched_roots).await?
     } else {
-        named
+        let paths: Vec<Vec<u8>> = named
             .iter()
             .map(|path| path.as_os_str().as_bytes().to_vec())
-            .collect()
+            .collect();
+        let watched = paths.clone();
+        table
+            .ask(move |known| known.set_watched_roots(&watched))
+            .await
+            .map_err(|error| match error {
+                // No scan finds again what was to be watched, so this is a failure.
+                Error::StoppedUnwritten(full) => Error::RootsNotRemembered(full),
+                error => error,
+            })?;
+        paths
     };
-    let watched = paths.clone();
-    table
-        .ask(move |known| known.set_watched_roots(&watched))
-        .await?;
     let mut roots = Vec::new();
     for path in paths {
         let asked = path.clone();

@@ -47,14 +47,16 @@ impl Stamp {
         self.ino == 0 && self.ctime_ns == 0
     }
 
-    /// The device that this was noted on, if `seen` is the same in everything else.
+    /// The device that this was noted on, if `seen` is the same in everything else, as far as that
+    /// is remembered.
     #[must_use]
     pub fn on_another_device(&self, seen: &Self) -> Option<u64> {
         let there = Self {
             dev: seen.dev,
             ..*self
         };
-        (self.dev != 0 && self.dev != seen.dev && there == *seen).then_some(self.dev)
+        let same = there == *seen || (self.is_remembered() && self.agrees_with(seen));
+        (self.dev != 0 && self.dev != seen.dev && same).then_some(self.dev)
     }
 
     /// Whether size and modification time agree.
@@ -94,4 +96,46 @@ impl Kind {
 fn nanoseconds(seconds: i64, nanoseconds: u64) -> i64 {
     let part = i64::try_from(nanoseconds).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_known_by_all_marks_that_are_remembered_of_a_file() {
+        let seen = Stamp {
+            dev: 6,
+            ino: 7,
+            ctime_ns: 20,
+            ..Stamp::remembered(100, 10)
+        };
+        let noted = Stamp { dev: 5, ..seen };
+        assert_eq!(noted.on_another_device(&seen), Some(5));
+        let learned = Stamp {
+            dev: 5,
+            ..Stamp::remembered(100, 10)
+        };
+        assert_eq!(learned.on_another_device(&seen), Some(5));
+        for other in [
+            seen,
+            Stamp { dev: 0, ..seen },
+            Stamp { ino: 8, ..noted },
+            Stamp {
+                ctime_ns: 21,
+                ..noted
+            },
+            Stamp { size: 101, ..noted },
+            Stamp {
+                size: 101,
+                ..learned
+            },
+            Stamp {
+                mtime_ns: 11,
+                ..learned
+            },
+        ] {
+            assert_eq!(other.on_another_device(&seen), None, "{other:?}");
+        }
+    }
 }

@@ -83,6 +83,8 @@ pub struct Watch {
     // Roots with files that are gone without the store knowing.
     absent: BTreeSet<RootId>,
     scanned_once: BTreeSet<RootId>,
+    // Roots whose last scan recognised a disk under another number.
+    followed: BTreeSet<RootId>,
     scan_number: i64,
     next_guard: Instant,
 }
@@ -105,6 +107,7 @@ impl Watch {
             agenda: Agenda::default(),
             absent: BTreeSet::new(),
             scanned_once: BTreeSet::new(),
+            followed: BTreeSet::new(),
             scan_number,
             next_guard: Instant::now(),
         };

@@ -11,7 +11,8 @@ use crate::{
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The store knows what lies here: a post, or content that was rejected.
+    /// The store knows what lies here: a post, or content that was rejected. Without a content, all
+    /// that is known is that a file should be here, and on which disk.
     Held,
     /// It could not become a post; the store has been told why.
     Failed,
@@ -194,7 +195,7 @@ impl Known {
             let mut query = db.prepare_cached(
                 "SELECT dir.path, file.name, file.dev, file.ino, file.size, file.mtime_ns,
                         file.ctime_ns
-                 FROM file JOIN dir ON dir.id = file.dir
+                 FROM file INDEXED BY file_absent CROSS JOIN dir ON dir.id = file.dir
                  WHERE file.state = 3 AND dir.root = ?1 LIMIT ?2",
             )?;
             let rows = query.query_map(params![root.0, limit], |row| {
@@ -214,14 +215,12 @@ impl Known {
             for place in places {
                 let (dir, name) = place.split();
                 let dir = directory(db, place.root, dir)?;
-                // What was held still is; what was not is read again when it is seen.
-                for change in [
-                    "UPDATE file SET state = 0
-                     WHERE dir = ?1 AND name = ?2 AND state = 3 AND content IS NOT NULL",
-                    "DELETE FROM file WHERE dir = ?1 AND name = ?2 AND state = 3",
-                ] {
-                    db.prepare_cached(change)?.execute(params![dir, name])?;
-                }
+                // What was held still is. The rest has no content and is read again when it is
+                // seen, but stays: only its row says on which disk it lay.
+                db.prepare_cached(
+                    "UPDATE file SET state = 0 WHERE dir = ?1 AND name = ?2 AND state = 3",
+                )?
+                .execute(params![dir, name])?;
             }
             Ok(())
         })
@@ -281,7 +280,8 @@ fn compared(
 
 fn twin(db: &Transaction<'_>, seen: &Stamp) -> rusqlite::Result<Option<Sha256>> {
     db.prepare_cached(
-        "SELECT sha256 FROM file JOIN content ON content.id = file.content
+        "SELECT sha256 FROM file INDEXED BY file_inode
+         JOIN content ON content.id = file.content
          WHERE ino = ?1 AND dev = ?2 AND size = ?3 AND mtime_ns = ?4 AND ctime_ns = ?5 LIMIT 1",
     )?
     .query_row(

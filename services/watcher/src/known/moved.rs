@@ -89,7 +89,7 @@ fn is_elsewhere(
         return Ok(true);
     }
     db.prepare_cached(
-        "SELECT 1 FROM file JOIN dir ON dir.id = file.dir
+        "SELECT 1 FROM file INDEXED BY file_inode JOIN dir ON dir.id = file.dir
          WHERE file.ino = ?1 AND file.dev = ?2 AND file.content = ?3 AND file.state = 0
          AND NOT (dir.root = ?4 AND dir.path = ?5 AND file.name = ?6)",
     )?

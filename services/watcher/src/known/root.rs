@@ -152,7 +152,7 @@ impl Known {
             let mut query = db.prepare_cached(
                 "SELECT dir.path, file.name, file.size, file.mtime_ns
                  FROM dir JOIN file ON file.dir = dir.id
-                 WHERE dir.root = ?1 AND file.state = 0 LIMIT ?2",
+                 WHERE dir.root = ?1 AND file.state = 0 AND file.size > 0 LIMIT ?2",
             )?;
             let rows = query.query_map(params![root.0, limit], |row| {
                 let (dir, name): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
@@ -163,18 +163,20 @@ impl Known {
         })
     }
 
-    /// Forgets all files of a root, before they are learned again from the store, and its name
-    /// there: it gets that again when all of them are learned.
+    /// Forgets what the store knows of the files of a root, before it is learned again, and the
+    /// root's name there: it gets that again when all of them are learned. That the files should
+    /// be there stays, and on which disk: the store does not know, and those on a disk that is away
+    /// must not pass for gone. What the store does not know of is read again when it is seen.
     ///
     /// # Errors
     /// If the table cannot be used.
     pub fn forget_root(&mut self, root: RootId) -> Result<(), Error> {
         self.run(|db| {
             db.execute(
-                "DELETE FROM file WHERE dir IN (SELECT id FROM dir WHERE root = ?1)",
+                "UPDATE file SET state = 0, content = NULL
+                 WHERE dir IN (SELECT id FROM dir WHERE root = ?1)",
                 [root.0],
             )?;
-            db.execute("DELETE FROM dir WHERE root = ?1", [root.0])?;
             db.execute("UPDATE root SET store_name = '' WHERE id = ?1", [root.0])?;
             Ok(())
         })

@@ -49,6 +49,8 @@ CREATE TABLE file (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX file_inode ON file (ino);
 CREATE INDEX file_content ON file (content) WHERE content IS NOT NULL;
+-- What lies on a disk. Without INDEXED BY, SQLite takes a device for as rare as an inode.
+CREATE INDEX file_disk ON file (dev, dir, name);
 -- Names that a file has left, as the store knows. An inode may have thousands of names.
 CREATE INDEX file_missing ON file (ino) WHERE state = 4;
 -- Files that are gone and of which the store has not been told.

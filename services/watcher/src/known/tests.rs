@@ -1,5 +1,7 @@
 //! The known table keeps what it was told, and survives not being there.
 
+mod device;
+
 use super::*;
 use crate::{
     place::{Place, RootId},
@@ -241,89 +243,6 @@ fn the_frontier_of_a_scan_empties_and_tells_what_was_not_listed() {
     assert_eq!(listed, [b"".to_vec(), b"y".to_vec(), b"x".to_vec()]);
     let unlisted = known.unlisted(root, 1, b"", 10).expect("lists");
     assert_eq!(unlisted, [b"old".to_vec()]);
-}
-
-#[test]
-fn a_renumbered_device_takes_its_files_along() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (mut known, _) = open(folder.path());
-    let root = known.root(b"/pictures").expect("adds").id;
-    known.identify(root, (5, 2)).expect("identifies");
-    hold(&mut known, root, "a", 7, 1);
-    known.identify(root, (6, 2)).expect("identifies");
-    let seen = Stamp { dev: 6, ..stamp(7) };
-    let place = Place::new(root, b"a".as_slice());
-    let row = known.compare_place(&place, &seen).expect("compares").row;
-    assert_eq!(row.map(|row| row.stamp), Some(seen));
-}
-
-#[test]
-fn a_number_that_becomes_the_roots_own_was_another_disks() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (mut known, _) = open(folder.path());
-    let root = known.root(b"/pictures").expect("adds").id;
-    known.identify(root, (4, 2)).expect("identifies");
-    hold(&mut known, root, "disk/a", 7, 1);
-    known.identify(root, (5, 2)).expect("identifies");
-    assert_eq!(known.on_device(root, 5, 9).expect("lists"), [b""; 0]);
-    let place = Place::new(root, b"disk/a".as_slice());
-    let row = known
-        .compare_place(&place, &stamp(7))
-        .expect("compares")
-        .row;
-    assert!(row.is_some_and(|row| row.stamp.on_another_device(&stamp(7)).is_some()));
-}
-
-#[test]
-fn a_disk_with_another_number_takes_all_that_lay_on_it_along_and_nothing_else() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (mut known, _) = open(folder.path());
-    let root = known.root(b"/pictures").expect("adds").id;
-    let other = known.root(b"/others").expect("adds").id;
-    for (root, path, dev) in [
-        (root, "one/a", 5),
-        (root, "one/b", 5),
-        (root, "two/c", 6),
-        (other, "d", 5),
-    ] {
-        let place = Place::new(root, path.as_bytes());
-        let there = Stamp { dev, ..stamp(7) };
-        let record = Record::Held(place, there, [1; 32]);
-        known.record(&[record]).expect("records");
-    }
-    let on = |known: &mut Known, root, dev| known.on_device(root, dev, 9).expect("lists");
-    let one = [b"one/a".to_vec(), b"one/b".to_vec()];
-    // They change their numbers with one another, and the second disk turns up later.
-    known.renumber(root, (5, 6), true).expect("renumbers");
-    assert_eq!(on(&mut known, root, 6), one);
-    assert_eq!(on(&mut known, other, 5), [b"d".to_vec()]);
-    let place = Place::new(root, b"two/c".as_slice());
-    let row = known
-        .compare_place(&place, &stamp(7))
-        .expect("compares")
-        .row;
-    let away = row.and_then(|row| row.stamp.on_another_device(&stamp(7)));
-    let away = away.expect("has no number that a device may have");
-    assert!(away > u64::from(u32::MAX), "{away}");
-    known.renumber(root, (away, 5), false).expect("renumbers");
-    assert_eq!(on(&mut known, root, 5), [b"two/c".to_vec()]);
-    assert_eq!(on(&mut known, root, 6), one);
-}
-
-#[test]
-fn a_file_that_cannot_be_looked_at_lies_on_the_disk_where_it_was_last() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (mut known, _) = open(folder.path());
-    let root = known.root(b"/pictures").expect("adds").id;
-    hold(&mut known, root, "disk/a", 7, 1);
-    let place = Place::new(root, b"disk/a".as_slice());
-    known
-        .record(&[Record::Failed(place, Stamp::default())])
-        .expect("records");
-    assert_eq!(
-        known.on_device(root, 5, 9).expect("lists"),
-        [b"disk/a".to_vec()]
-    );
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! restored from a backup and knows less than this watcher has told it.
 
 use kit::hex;
-use proto::store::v1::{self as store, KnownLocation, ListLocationsRequest, LocationState};
+use proto::store::v1::{
+    self as store, KnownLocation, ListLocationsRequest, ListRootsRequest, LocationState,
+};
 
 use super::Link;
 use crate::{
@@ -27,17 +29,26 @@ impl Link {
             Ok((known.root(&path)?.store_name, known.count_held(id)?))
         };
         let (name, held) = self.table.ask(question).await?;
+        let Some(present) = self.present(named).await else {
+            return Ok(());
+        };
         let another = !name.is_empty() && name != named.name;
         // The name comes last: learning was cut short, and deletions of what it did not come to
         // would never be told.
         let unfinished = name.is_empty() && held > 0;
-        let learns =
-            another || unfinished || held > named.present || (held == 0 && named.present > 0);
+        let stale = another || held > present;
+        let lost = held == 0 && present > 0;
+        let learns = stale || lost || unfinished;
         if learns {
             tracing::info!(
-                root.path = %root.path.display(), known = held, store = named.present,
+                root.path = %root.path.display(), known = held, store = present,
                 "learning from the store what is known of {}", root.path.display()
             );
+            // Before the store is asked: even if it will not say what it knows, a scan tells it
+            // what is there.
+            if stale || lost {
+                self.table.ask(move |known| known.forget_root(id)).await?;
+            }
             let whole = self.learn(id, &named.name).await?;
             self.dirty.lost(id);
             if !whole {
@@ -53,14 +64,35 @@ impl Link {
         Ok(())
     }
 
-    /// Learns a root anew; false if not all of it could be learned.
+    /// How many files of a root the store knows to be there, while nothing is being told: what it
+    /// answered to the announcement may be older than what was told and remembered since, and
+    /// stands in only if it will not say. `None` if the shutdown has begun.
+    async fn present(&self, named: &store::Root) -> Option<u64> {
+        let answer = self
+            .call(|| {
+                let mut locations = self.locations();
+                async move { locations.list_roots(ListRootsRequest {}).await }
+            })
+            .await?;
+        let roots = match answer {
+            Ok(answer) => answer.into_inner().roots,
+            Err(status) => {
+                tracing::warn!("the store lists no roots: {}", status.message());
+                Vec::new()
+            }
+        };
+        let now = roots.iter().find(|root| root.name == named.name);
+        Some(now.unwrap_or(named).present)
+    }
+
+    /// Learns a root from the store; false if not all of it could be learned.
     async fn learn(&self, id: RootId, name: &str) -> Result<bool, Error> {
         let mut page_token = String::new();
         loop {
             let request = ListLocationsRequest {
                 root: name.to_owned(),
                 page_size: PAGE,
-                page_token: page_token.clone(),
+                page_token,
             };
             let answer = self
                 .call(|| {
@@ -72,7 +104,7 @@ impl Link {
                 None => return Ok(false),
                 Some(Ok(page)) => page.into_inner(),
                 Some(Err(status)) => {
-                    // The next announcement tries again, and a scan tells what is there.
+                    // The next announcement tries again.
                     tracing::warn!("the store lists no locations: {}", status.message());
                     return Ok(false);
                 }
@@ -82,14 +114,7 @@ impl Link {
                 .into_iter()
                 .flat_map(|known| records(id, known))
                 .collect();
-            let is_first = page_token.is_empty();
-            let learning = move |known: &mut crate::known::Known| {
-                if is_first {
-                    known.forget_root(id)?;
-                }
-                known.record(&records)
-            };
-            self.table.ask(learning).await?;
+            self.table.ask(move |known| known.record(&records)).await?;
             if page.next_page_token.is_empty() {
                 return Ok(true);
             }

@@ -79,15 +79,23 @@ impl Watch {
         if step.absent {
             self.absent.insert(root);
         }
-        if step.renumbered {
-            self.look_later(root);
-        }
         self.parts
             .board
             .update(|progress| progress.scanned += step.looked);
         if !step.done {
             self.scan = Some(scan);
+            return;
+        }
+        // What was not noticed is looked for by one more scan. Only by one: a disk that each scan
+        // recognises too late must not keep us scanning.
+        if scan.has_followed() {
+            if self.followed.insert(root) {
+                self.look_later(root);
+            }
         } else if scan.is_whole() {
+            self.followed.remove(&root);
+        }
+        if scan.is_whole() {
             self.end_whole_scan(root);
         }
     }

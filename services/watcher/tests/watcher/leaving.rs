@@ -114,6 +114,30 @@ async fn a_disk_mounted_below_the_root_may_be_away_and_nothing_becomes_missing()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_away_takes_nothing_along_when_its_root_is_learned_again() {
+    let mut den = Den::new().await;
+    fs::create_dir(den.at("disk")).expect("makes");
+    den.place("disk/1.png", 1);
+    den.place("2.png", 2);
+    den.place("3.png", 3);
+    den.until("all", |state| state.present().len() == 3).await;
+    den.until_idle().await;
+    den.stop().await;
+    assert_eq!(seen_on_another_device(&den), 1);
+    fs::remove_file(den.at("disk/1.png")).expect("leaves the mount point");
+    // As a stop between the store's acknowledgement and its being remembered leaves it.
+    fs::remove_file(den.at("3.png")).expect("removes");
+    den.store.state().lose("3.png");
+    den.start().await;
+    den.until_idle().await;
+    den.rescan().await;
+    let state = den.store.state();
+    assert!(state.listings > 0, "the store knew less");
+    assert_eq!(state.missing(), ["3.png"]);
+    assert_eq!(state.present(), ["2.png", "disk/1.png"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_looked_for_on_a_disk_that_is_away_does_not_become_missing() {
     let mut den = Den::new().await;
     fs::create_dir(den.at("disk")).expect("makes");

@@ -37,6 +37,13 @@ pub(super) struct State {
     pub(super) retry: Vec<Path>,
     /// How often a file was said to be there without being registered.
     pub(super) told: u32,
+    /// How often locations were listed.
+    pub(super) listings: u32,
+    /// Whether that is refused.
+    pub(super) refuses_to_list: bool,
+    /// So many files there are not counted in the answer to an announcement, as if they were told
+    /// of after it was given.
+    pub(super) uncounted: u64,
     raw: BTreeMap<Path, (Vec<u8>, u64, i64)>,
 }
 
@@ -45,6 +52,13 @@ impl State {
     pub(super) fn present(&self) -> Vec<&str> {
         let there = self.locations.iter().filter(|(_, (_, there))| *there);
         there.map(|(path, _)| path.as_str()).collect()
+    }
+
+    /// A path is missing.
+    pub(super) fn lose(&mut self, path: &str) {
+        if let Some((_, there)) = self.locations.get_mut(path) {
+            *there = false;
+        }
     }
 
     /// Paths that were there.
@@ -151,6 +165,20 @@ fn path(location: Option<&NewLocation>) -> Result<Path, Status> {
 }
 
 impl State {
+    fn roots(&self) -> Vec<Root> {
+        let present = self.present().len() as u64;
+        let missing = self.missing().len() as u64;
+        let root = |(number, root): (usize, &WatchedRoot)| Root {
+            name: format!("roots/{}", number + 1),
+            path: root.path.clone(),
+            state: root.state,
+            present,
+            missing,
+            ..Root::default()
+        };
+        self.roots.iter().enumerate().map(root).collect()
+    }
+
     fn put(&mut self, location: &NewLocation, path: Path, sha256: String) {
         self.raw.insert(
             path.clone(),
@@ -247,9 +275,7 @@ impl LocationService for Fake {
                 LocationState::Present => answer.unknown.push(index),
                 LocationState::Missing => {
                     state.failures.remove(&path);
-                    if let Some((_, there)) = state.locations.get_mut(&path) {
-                        *there = false;
-                    }
+                    state.lose(&path);
                 }
                 LocationState::Moved => state.leave(&path),
                 LocationState::Unspecified => return Err(Status::invalid_argument("no state")),
@@ -263,7 +289,11 @@ impl LocationService for Fake {
         request: Request<ListLocationsRequest>,
     ) -> Result<Response<ListLocationsResponse>, Status> {
         let request = request.into_inner();
-        let state = self.state();
+        let mut state = self.state();
+        state.listings += 1;
+        if state.refuses_to_list {
+            return Err(Status::internal("it cannot be read"));
+        }
         // Two a page, so that paging is exercised.
         let start: usize = request.page_token.parse().unwrap_or(0);
         let locations: Vec<KnownLocation> = state
@@ -315,7 +345,8 @@ impl LocationService for Fake {
         &self,
         _: Request<ListRootsRequest>,
     ) -> Result<Response<ListRootsResponse>, Status> {
-        Err(Status::unimplemented("not needed"))
+        let roots = self.state().roots();
+        Ok(Response::new(ListRootsResponse { roots }))
     }
 }
 
@@ -335,18 +366,12 @@ impl NodeService for Fake {
         let mut state = self.state();
         state.announcements += 1;
         state.roots = request.into_inner().roots;
-        let present = state.present().len() as u64;
-        let missing = state.missing().len() as u64;
-        let root = |(number, root): (usize, &WatchedRoot)| Root {
-            name: format!("roots/{}", number + 1),
-            path: root.path.clone(),
-            state: root.state,
-            present,
-            missing,
-            ..Root::default()
-        };
+        let mut roots = state.roots();
+        for root in &mut roots {
+            root.present -= state.uncounted;
+        }
         Ok(Response::new(RegisterWatcherResponse {
-            roots: state.roots.iter().enumerate().map(root).collect(),
+            roots,
             every: Some(Duration::from_millis(200).try_into().expect("is short")),
         }))
     }

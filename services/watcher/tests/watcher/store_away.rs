@@ -113,3 +113,40 @@ async fn a_root_that_was_learned_in_part_is_learned_again() {
     den.until("that it is missing", |state| state.missing() == ["3.png"])
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_while_the_watcher_was_announced_is_not_learned_again() {
+    let mut den = Den::new().await;
+    for seed in 1..=3 {
+        den.place(&format!("{seed}.png"), seed);
+    }
+    den.until("all", |state| state.present().len() == 3).await;
+    den.until_idle().await;
+    den.stop().await;
+    den.store.state().uncounted = 2;
+    den.start().await;
+    den.until_idle().await;
+    let state = den.store.state();
+    assert_eq!((state.present().len(), state.listings), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_forgot_everything_and_will_not_say_so_is_told_everything() {
+    let mut den = Den::new().await;
+    for seed in 1..=3 {
+        den.place(&format!("{seed}.png"), seed);
+    }
+    den.until("all", |state| state.present().len() == 3).await;
+    den.until_idle().await;
+    den.stop().await;
+    {
+        let mut state = den.store.state();
+        state.posts.clear();
+        state.locations.clear();
+        state.refuses_to_list = true;
+    }
+    den.start().await;
+    den.until("all again", |state| state.present().len() == 3)
+        .await;
+    assert!(den.store.state().listings > 0);
+}
