@@ -240,6 +240,14 @@ fn vectors(posts: PostId, set: Set) -> anyhow::Result<()> {
             index.blend(subject, &search, &candidates, None).len()
         });
     }
+    let near = Search {
+        min_score: 1.0 - 10.0 / 128.0,
+        ..search([0.0, 1.0, 0.0, 0.0])?
+    };
+    time("perceptual hash within 10 bits", &subjects, |subject| {
+        index.candidates(subject, &near).posts.len()
+    });
+    println!("now: {:?}", index.memory());
     let every_third: RoaringBitmap = (1..=posts).step_by(3).collect();
     let filtered = Search {
         within: Some(&every_third),

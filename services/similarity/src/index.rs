@@ -6,6 +6,7 @@
 //! ([`crate::column`]), shared with frozen views until it is written to, so a clone costs nothing
 //! to speak of: clone under a lock, then save, search or look for duplicates without it.
 
+mod scan;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::{
     channel::Channel,
     colours::{Colours, Mosaics},
     hashes,
+    near::Near,
     slots::{Rows, Slots, blocks, has},
     vectors::{Vectors, normalise},
     words::Words,
@@ -96,6 +98,7 @@ pub struct Index {
     pub(crate) slots: Slots,
     pub(crate) rows: Rows,
     pub(crate) hashes: Words,
+    pub(crate) near: Near,
     pub(crate) colours: Mosaics,
     pub(crate) vectors: Vectors,
     pub(crate) embedded: u64,
@@ -112,6 +115,7 @@ impl Index {
             slots: Slots::default(),
             rows: Rows::new(),
             hashes: Words::new(hashes::WORDS),
+            near: Near::default(),
             colours: Mosaics::new(),
             vectors: Vectors::new(dimensions.min(MOST_DIMENSIONS)),
             embedded: 0,
@@ -126,6 +130,7 @@ impl Index {
             slots: self.slots.clone(),
             rows: self.rows.clone(),
             hashes: self.hashes.clone(),
+            near: self.near.clone(),
             colours: self.colours.clone(),
             ..Self::new(model)
         };
@@ -167,6 +172,7 @@ impl Index {
         };
         self.grow();
         let before = self.rows.kind(slot);
+        let hash = self.hash(slot);
         let mut kind = has::POST;
         if let Some(bytes) = vector {
             self.vectors.set(slot, bytes);
@@ -184,6 +190,9 @@ impl Index {
             kind |= has::COLOURS;
         }
         self.rows.set(slot, post, kind);
+        if self.hash(slot) != hash {
+            self.near.changed(slot);
+        }
         self.embedded -= u64::from(before & has::VECTOR != 0);
         self.embedded += u64::from(vector.is_some());
         self.centre();
@@ -225,11 +234,12 @@ impl Index {
 
     /// Bytes by part. Blocks are counted whole, though the kernel provides only what was written.
     #[must_use]
-    pub fn memory(&self) -> [(&'static str, u64); 5] {
+    pub fn memory(&self) -> [(&'static str, u64); 6] {
         [
             ("vectors", self.vectors.halves().bytes()),
             ("codes", self.vectors.codes().column().bytes()),
             ("hashes", self.hashes.column().bytes()),
+            ("near", self.near.bytes()),
             ("colours", self.colours.column().bytes()),
             ("posts", self.slots.bytes() + self.rows.bytes()),
         ]
@@ -303,7 +313,7 @@ impl Index {
     }
 
     /// Blocks for all rows.
-    fn grow(&mut self) {
+    pub(crate) fn grow(&mut self) {
         let needed = blocks(self.slots.rows());
         while self.rows.columns()[0].len() < needed {
             for column in self.rows.columns_mut() {
@@ -315,6 +325,7 @@ impl Index {
             self.hashes.column_mut().grow();
             self.colours.column_mut().grow();
         }
+        self.near.grow(needed);
     }
 
     /// Takes the centre of the vectors where it is time to.

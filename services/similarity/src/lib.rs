@@ -22,6 +22,7 @@ mod groups;
 mod grpc;
 mod hashes;
 mod live;
+mod near;
 mod nearest;
 mod serve;
 mod slots;

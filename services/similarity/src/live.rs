@@ -76,9 +76,10 @@ impl Standing {
         self.head.saturating_sub(taken)
     }
 
-    /// The same, and the posts that must be read again.
+    /// The same, and the posts that must be read again; never 0 before everything was read once.
     pub(crate) fn lag(&self) -> u64 {
-        self.behind() + self.pending
+        let whole = self.settled && self.cursor.is_some();
+        (self.behind() + self.pending).max(u64::from(!whole))
     }
 
     fn copy(&mut self, view: &View) {

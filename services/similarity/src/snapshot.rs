@@ -232,6 +232,7 @@ impl Index {
         if (self.posts(), self.vectors()) != (header.posts, header.vectors) {
             return Err(Error::Damaged("it holds other posts than its header says"));
         }
+        self.grow();
         self.centre();
         Ok(())
     }

@@ -53,6 +53,15 @@ impl Words {
             .sum()
     }
 
+    /// The same, if it is not more than so many.
+    pub(crate) fn within(&self, slot: u32, query: &[u64], most: u32) -> Option<u32> {
+        // Words lie far apart, and of strangers the first one tells.
+        self.get(slot).zip(query).try_fold(0, |sum, (a, b)| {
+            let sum = sum + (a ^ b).count_ones();
+            (sum <= most).then_some(sum)
+        })
+    }
+
     /// The same of every row of a block.
     pub(crate) fn distances(&self, block: usize, query: &[u64], out: &mut [u16; ROWS]) {
         distances(self.column.block(block), query, out);

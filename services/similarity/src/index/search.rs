@@ -3,14 +3,19 @@
 //! Candidates by hash and by colour are exact. Those by embedding are exact among at most 4,096
 //! vectors, all or those of a filter; of more, the 4,096 with the nearest binary codes are compared.
 
+use std::ops::Range;
+
 use roaring::RoaringBitmap;
 
-use super::{Index, PostId, Subject};
+use super::{
+    Index, PostId, Subject,
+    scan::{CodeScan, ColourScan, Everything, HashScan, Scan, visit},
+};
 use crate::{
     blend::{Channel, Hit, Weights, rank},
     colours,
     column::ROWS,
-    hashes,
+    hashes, near,
     nearest::{Nearest, falling},
     slots::has,
     vectors::POOL,
@@ -18,10 +23,6 @@ use crate::{
 
 /// A filter of at most one in so many rows is looked up post by post instead of scanning all.
 const RARE: u32 = 16;
-
-/// Within so many bits the first quarter of a hash alone excludes nearly every post: of strangers half
-/// of its 64 bits differ.
-const TELLING: u32 = 12;
 
 /// Vectors lie far apart: so many are asked for before they are compared.
 const AHEAD: usize = 2;
@@ -68,17 +69,6 @@ enum Scope<'a> {
     Many(&'a RoaringBitmap),
 }
 
-/// A channel's part of a scan.
-trait Scan {
-    /// Keys of all rows of a block: the smaller, the nearer. `false` if none can be within the bound;
-    /// then the keys are meaningless.
-    fn block(&self, index: usize, bound: u32, out: &mut [u16; ROWS]) -> bool;
-    /// Key of one row.
-    fn row(&self, slot: u32) -> u32;
-    /// Whether a row takes part, by what it holds.
-    fn fits(&self, kind: u8) -> bool;
-}
-
 /// How many candidates each channel names for an answer of `k` posts.
 #[must_use]
 pub fn pool(k: usize) -> usize {
@@ -98,7 +88,7 @@ impl Index {
         }
         if let Some(hash) = subject.hash.filter(|_| used(Channel::PerceptualHash)) {
             let nearest = Nearest::within(keep, self.reach(subject, search));
-            posts.extend(self.scan(&HashScan(self, hash), &scope, subject.post, nearest));
+            posts.extend(self.like_hash(hash, &scope, subject.post, nearest));
         }
         if let Some(colours) = subject.colours.filter(|_| used(Channel::Colour)) {
             let nearest = Nearest::new(keep);
@@ -262,6 +252,47 @@ impl Index {
         nearest.into_best()
     }
 
+    /// The posts whose hashes differ in the fewest bits.
+    fn like_hash(
+        &self,
+        hash: [u64; hashes::WORDS],
+        scope: &Scope<'_>,
+        without: Option<PostId>,
+        mut nearest: Nearest,
+    ) -> Vec<(u32, PostId)> {
+        let scan = HashScan(self, hash);
+        let radius = nearest.bound();
+        if radius > near::FARTHEST || matches!(scope, Scope::Few(_)) {
+            return self.scan(&scan, scope, without, nearest);
+        }
+        let blocks = self.blocks();
+        for (number, group) in self.near.groups().enumerate() {
+            let first = (number * near::BLOCKS).min(blocks);
+            let span = first..(first + near::BLOCKS).min(blocks);
+            let begin = (first * ROWS) as u32;
+            let hashes = || {
+                let rows = (span.len() * ROWS) as u32;
+                (0..rows).filter_map(|row| Some((row as u16, self.hash(begin + row)?)))
+            };
+            let known = group.table(hashes).is_some_and(|table| {
+                table.visit(&hash, radius, |part, row| {
+                    let slot = begin + u32::from(row);
+                    let Some(bits) = self.hashes.within(slot, &hash, nearest.bound()) else {
+                        return;
+                    };
+                    let counts = |other| near::first(&hash, &other, radius) == Some(part);
+                    if self.hash(slot).is_some_and(counts) {
+                        self.consider(&scan, scope, without, slot, bits, &mut nearest);
+                    }
+                })
+            });
+            if !known {
+                self.scan_blocks(&scan, span, scope, without, &mut nearest);
+            }
+        }
+        nearest.into_best()
+    }
+
     /// The rows with the smallest keys, equal ones by post number.
     fn scan(
         &self,
@@ -270,130 +301,58 @@ impl Index {
         without: Option<PostId>,
         mut nearest: Nearest,
     ) -> Vec<(u32, PostId)> {
-        let consider = |nearest: &mut Nearest, slot, key| {
-            let post = self.rows.post(slot);
-            let within = match scope {
-                Scope::All | Scope::Few(_) => true,
-                Scope::Many(within) => within.contains(post),
-            };
-            if scan.fits(self.rows.kind(slot)) && Some(post) != without && within {
-                nearest.push(key, post);
-            }
-        };
         if let Scope::Few(slots) = scope {
             for slot in slots {
-                consider(&mut nearest, *slot, scan.row(*slot));
+                self.consider(scan, scope, without, *slot, scan.row(*slot), &mut nearest);
             }
-            return nearest.into_best();
+        } else {
+            self.scan_blocks(scan, 0..self.blocks(), scope, without, &mut nearest);
         }
+        nearest.into_best()
+    }
+
+    fn scan_blocks(
+        &self,
+        scan: &impl Scan,
+        blocks: Range<usize>,
+        scope: &Scope<'_>,
+        without: Option<PostId>,
+        nearest: &mut Nearest,
+    ) {
         let mut keys = [0; ROWS];
-        for block in 0..self.rows.columns()[0].len() {
+        for block in blocks {
             self.rows.prefetch(block);
             if !scan.block(block, nearest.bound(), &mut keys) {
                 continue;
             }
             visit(&keys, nearest.bound(), |row, key| {
-                consider(&mut nearest, (block * ROWS + row) as u32, key);
+                let slot = (block * ROWS + row) as u32;
+                self.consider(scan, scope, without, slot, key, nearest);
                 nearest.bound()
             });
         }
-        nearest.into_best()
     }
-}
 
-/// Calls `f` for the rows of a block whose keys do not exceed a bound; it gives the bound from then
-/// on.
-fn visit(keys: &[u16; ROWS], mut bound: u32, mut f: impl FnMut(usize, u32) -> u32) {
-    const STEP: usize = 32;
-    for (group, keys) in keys.as_chunks::<STEP>().0.iter().enumerate() {
-        // Nearly every group ends here, after a few instructions for all of it.
-        let limit = bound.min(u32::from(u16::MAX)) as u16;
-        let near = keys
-            .iter()
-            .fold(0, |near, key| near | u16::from(*key <= limit));
-        if near == 0 {
-            continue;
-        }
-        for (at, key) in keys.iter().enumerate() {
-            if u32::from(*key) <= bound {
-                bound = f(group * STEP + at, u32::from(*key));
-            }
+    fn consider(
+        &self,
+        scan: &impl Scan,
+        scope: &Scope<'_>,
+        without: Option<PostId>,
+        slot: u32,
+        key: u32,
+        nearest: &mut Nearest,
+    ) {
+        let post = self.rows.post(slot);
+        let within = match scope {
+            Scope::All | Scope::Few(_) => true,
+            Scope::Many(within) => within.contains(post),
+        };
+        if scan.fits(self.rows.kind(slot)) && Some(post) != without && within {
+            nearest.push(key, post);
         }
     }
-}
 
-/// Every vector, none nearer than another.
-struct Everything;
-
-impl Scan for Everything {
-    fn block(&self, _: usize, _: u32, out: &mut [u16; ROWS]) -> bool {
-        out.fill(0);
-        true
-    }
-
-    fn row(&self, _: u32) -> u32 {
-        0
-    }
-
-    fn fits(&self, kind: u8) -> bool {
-        kind & has::VECTOR != 0
-    }
-}
-
-/// By binary codes.
-struct CodeScan<'a>(&'a Index, Vec<u64>);
-
-impl Scan for CodeScan<'_> {
-    fn block(&self, index: usize, _: u32, out: &mut [u16; ROWS]) -> bool {
-        self.0.vectors.codes().distances(index, &self.1, out);
-        true
-    }
-
-    fn row(&self, slot: u32) -> u32 {
-        self.0.vectors.codes().distance(slot, &self.1)
-    }
-
-    fn fits(&self, kind: u8) -> bool {
-        kind & has::VECTOR != 0
-    }
-}
-
-/// By perceptual hashes.
-struct HashScan<'a>(&'a Index, [u64; hashes::WORDS]);
-
-impl Scan for HashScan<'_> {
-    fn block(&self, index: usize, bound: u32, out: &mut [u16; ROWS]) -> bool {
-        let hashes = &self.0.hashes;
-        if bound <= TELLING && !hashes.may_be_within(index, &self.1, bound) {
-            return false;
-        }
-        hashes.distances(index, &self.1, out);
-        true
-    }
-
-    fn row(&self, slot: u32) -> u32 {
-        self.0.hashes.distance(slot, &self.1)
-    }
-
-    fn fits(&self, kind: u8) -> bool {
-        kind & (has::HASH | has::NEAR_BLANK) == has::HASH
-    }
-}
-
-/// By colours.
-struct ColourScan<'a>(&'a Index, colours::Colours);
-
-impl Scan for ColourScan<'_> {
-    fn block(&self, index: usize, _: u32, out: &mut [u16; ROWS]) -> bool {
-        self.0.colours.differences(index, &self.1, out);
-        true
-    }
-
-    fn row(&self, slot: u32) -> u32 {
-        self.0.colours.get(slot).difference(&self.1)
-    }
-
-    fn fits(&self, kind: u8) -> bool {
-        kind & has::COLOURS != 0
+    fn blocks(&self) -> usize {
+        self.rows.columns()[0].len()
     }
 }
