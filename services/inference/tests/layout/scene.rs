@@ -1,8 +1,8 @@
 //! Scenes made from a seed: things on a ground, which can be moved; and what happens to pictures on
 //! their way through the world.
 
-use fast_image_resize::images::Image;
-use fast_image_resize::{PixelType, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::{Resizer, pixels::U8x3};
 use kumo_inference::Picture;
 
 use crate::noise::noise;
@@ -144,14 +144,12 @@ pub(crate) fn jpeg(picture: &Picture, quality: i32) -> Picture {
 pub(crate) fn resized(picture: &Picture, factor: f32) -> Picture {
     let side = |side: u32| (side as f32 * factor) as u32;
     let (width, height) = (side(picture.width()), side(picture.height()));
-    let rgb = picture.rgb().to_vec();
-    let from = Image::from_vec_u8(picture.width(), picture.height(), rgb, PixelType::U8x3).unwrap();
-    let mut to = Image::new(width, height, PixelType::U8x3);
-    let options = ResizeOptions::default();
-    Resizer::new()
-        .resize(&from, &mut to, Some(&options))
-        .unwrap();
-    Picture::new(width, height, to.into_vec()).unwrap()
+    let (across, down) = (picture.width(), picture.height());
+    let from = TypedImageRef::<U8x3>::from_buffer(across, down, picture.rgb()).unwrap();
+    let mut rgb = vec![0; (width * height * 3) as usize];
+    let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut rgb).unwrap();
+    Resizer::new().resize_typed(&from, &mut to, None).unwrap();
+    Picture::new(width, height, rgb).unwrap()
 }
 
 /// Lighter or darker.
