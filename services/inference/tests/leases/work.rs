@@ -323,13 +323,13 @@ async fn a_second_process_of_the_same_name_makes_the_first_one_leave() {
         node.cx.tasks.spawn("rival", async move {
             loop {
                 state.lock().registered = Some(1);
+                // A long poll under way ends with the next task, and only then is the rival noticed.
+                state.add(*b"no picture", Vec::new());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
     };
     assert_ne!(mine, Some(1));
-    // The long poll under way ends with the next task.
-    state.add(*b"no picture", Vec::new());
     let ended = node.ended().await;
     rival.abort();
     assert!(matches!(ended, Err(Error::Superseded { .. })), "{ended:?}");
