@@ -17,7 +17,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use kit::{
     Credential,
-    config::{instance_name, seconds},
+    config::{instance_name, log_filter, seconds},
 };
 
 use crate::{error::Error, run::Session};
@@ -85,8 +85,9 @@ pub(crate) struct Flags {
     #[arg(long, env = "KUMO_INSTANCE", value_name = "NAME", value_parser = instance_name)]
     instance: Option<String>,
 
-    /// What the children log: error, warn, info, debug, trace.
-    #[arg(long, env = "KUMO_LOG", value_name = "FILTER", default_value = "info")]
+    /// What the children log: `error`, `warn`, `info`, `debug`, `trace`, or `target=level,…`.
+    #[arg(long, env = "KUMO_LOG", value_name = "FILTER", default_value = "info",
+          value_parser = |text: &str| log_filter(text).map(|_| text.to_owned()))]
     log: String,
 
     /// Folder of kumo-store and the other programs; by default that of kumo.

@@ -12,7 +12,6 @@
 mod batch;
 mod device;
 mod error;
-mod idle;
 pub mod leases;
 mod model;
 mod preprocess;

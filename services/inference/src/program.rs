@@ -78,8 +78,7 @@ pub fn model<P: Program>(program: &P) -> Result<Model, Error> {
 /// The whole program with `--register-only`: makes the model known, without a runtime, a device, a
 /// port or the name of a node at work; the model's resource name goes to stdout.
 pub fn register<P: Program>(program: &P) -> ExitCode {
-    // Started a second time, or with a filter that is none: then there are no log lines.
-    let _ = telemetry::start(program.shared());
+    telemetry::start(program.shared());
     let registered = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

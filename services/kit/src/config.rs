@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Implemented by each service's flags: where the shared ones are.
 pub trait Configured: clap::Parser {
@@ -79,8 +80,9 @@ pub struct Shared {
     pub grace: Duration,
 
     /// What to log: `error`, `warn`, `info`, `debug`, `trace`, or `target=level,…`.
-    #[arg(long, env = "KUMO_LOG", value_name = "FILTER", default_value = "info")]
-    pub log: String,
+    #[arg(long, env = "KUMO_LOG", value_name = "FILTER", default_value = "info",
+          value_parser = log_filter)]
+    pub log: Targets,
 
     /// How log lines look.
     #[arg(long, env = "KUMO_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
@@ -131,6 +133,25 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(number))
 }
 
+/// Reads what to log: a level, or `target=level`, or several of these with commas between.
+///
+/// # Errors
+/// If a part is neither, with what is wrong with it.
+pub fn log_filter(text: &str) -> Result<Targets, String> {
+    // To the library a word without a level is a target, and none at all the level of errors: with
+    // a level mistyped next to nothing would be logged.
+    let wrong = |part: &&str| {
+        part.is_empty() || !part.contains('=') && part.parse::<LevelFilter>().is_err()
+    };
+    let mistyped = text.split(',').find(wrong);
+    if let Some(part) = mistyped {
+        return Err(format!(
+            "{part:?} is no level (off, error, warn, info, debug, trace) and no target=level"
+        ));
+    }
+    text.parse::<Targets>().map_err(|error| error.to_string())
+}
+
 /// Processors that this process may use, at least 1.
 #[must_use]
 pub fn processors() -> usize {
@@ -149,4 +170,27 @@ pub fn default_data() -> PathBuf {
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .unwrap_or_else(|| PathBuf::from("/var/lib"))
         .join("kumobooru")
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::log_filter;
+
+    #[test]
+    fn what_to_log_is_a_level_or_targets_with_levels() {
+        let filter = log_filter("warn,kumo_store=debug,h2=off").expect("is one");
+        assert!(filter.would_enable("kumo_store::db", &tracing::Level::DEBUG));
+        assert!(!filter.would_enable("kumo_watcher", &tracing::Level::INFO));
+        assert!(!filter.would_enable("h2", &tracing::Level::ERROR));
+        assert_eq!(
+            log_filter("INFO").expect("is one").default_level(),
+            Some(LevelFilter::INFO)
+        );
+        for wrong in ["", "inof", "warn,", "kumo_store=loud", "a=b=c"] {
+            let told = log_filter(wrong).expect_err(wrong);
+            assert!(!told.is_empty(), "{wrong}");
+        }
+    }
 }

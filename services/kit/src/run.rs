@@ -19,6 +19,7 @@ use crate::{
     code::{self, Code, Fault},
     config::{Configured, Shared},
     health::Health,
+    memory,
     process::Process,
     rundir::{Announced, Announcement},
     shutdown::{Shutdown, Signals},
@@ -140,18 +141,12 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: Fault,
 {
+    memory::share_heaps();
     let config = match parse::<C>() {
         Ok(config) => config,
         Err(code) => return code,
     };
-    if let Err(error) = telemetry::start(config.shared()) {
-        // Logging is what failed, so this one line is written by hand.
-        #[expect(clippy::print_stderr, reason = "there is no log yet")]
-        {
-            eprintln!("error: --log {:?}: {error}", config.shared().log);
-        }
-        return ExitCode::from(64);
-    }
+    telemetry::start(config.shared());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(usize::from(config.shared().threads))
         .max_blocking_threads(16)

@@ -2,6 +2,7 @@
 //! reflection and `ProcessService`, and drains at shutdown.
 
 mod accept;
+mod reflection;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -42,13 +43,6 @@ const COMMON: &[(&str, Scope)] = &[
     ),
 ];
 
-/// Services that every process has beside its own, as reflection lists them.
-const ALWAYS_LISTED: &[&str] = &[
-    "grpc.health.v1.Health",
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-];
-
 /// Streams open at once on one connection.
 const STREAMS: u32 = 256;
 /// What a caller may send ahead of its handler, bytes. A connection has room for that of every
@@ -68,9 +62,6 @@ pub enum Error {
     /// The transport failed as a whole.
     #[error("the server failed")]
     Transport(#[from] tonic::transport::Error),
-    /// The descriptors are not what reflection expects.
-    #[error("cannot describe the services")]
-    Reflection(#[from] tonic_reflection::server::Error),
     /// `serve` was called a second time.
     #[error("this process serves already")]
     AlreadyServing,
@@ -79,13 +70,12 @@ pub enum Error {
 impl Fault for Error {
     fn code(&self) -> Code {
         match self {
-            Self::Transport(_) | Self::Reflection(_) | Self::AlreadyServing => Code::Internal,
+            Self::Transport(_) | Self::AlreadyServing => Code::Internal,
         }
     }
     fn reason(&self) -> &'static str {
         match self {
             Self::Transport(_) => "TRANSPORT",
-            Self::Reflection(_) => "REFLECTION",
             Self::AlreadyServing => "ALREADY_SERVING",
         }
     }
@@ -159,7 +149,7 @@ impl Context {
         api.routes
             .add_service(ProcessServiceServer::new(self.process.clone()));
         api.routes.add_service(health.clone());
-        add_reflection(&mut api.routes, &api.names)?;
+        reflection::add(&mut api.routes, &api.names);
         api.scopes.extend(COMMON.iter().copied());
 
         self.tasks.spawn(
@@ -241,32 +231,6 @@ impl Context {
             .serve_with_incoming_shutdown(service, connections, shutdown.begun())
             .await
     }
-}
-
-/// Reflection in both versions: new clients ask for v1, older ones for v1alpha. It lists what is
-/// served here, though it can describe the whole contract.
-fn add_reflection(
-    routes: &mut RoutesBuilder,
-    names: &[&'static str],
-) -> Result<(), tonic_reflection::server::Error> {
-    let describe = || {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(
-                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-            )
-            .include_reflection_service(false);
-        names
-            .iter()
-            .chain(ALWAYS_LISTED)
-            .fold(builder, |builder, name| builder.with_service_name(*name))
-    };
-    routes.add_service(describe().build_v1()?);
-    routes.add_service(describe().build_v1alpha()?);
-    Ok(())
 }
 
 /// Tells `grpc.health.v1` what is so: for the whole process (the empty name, and `readiness`) and

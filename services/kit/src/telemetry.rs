@@ -2,34 +2,25 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError, fmt};
+use tracing_subscriber::{Layer, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, Shared};
 
 /// Starts logging for this process.
-///
-/// # Errors
-/// If the filter given by `--log` is malformed.
-pub fn start(shared: &Shared) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(&shared.log)?;
+pub fn start(shared: &Shared) {
     let json = match shared.log_format {
         LogFormat::Json => true,
         LogFormat::Human => false,
         LogFormat::Auto => !io::stderr().is_terminal(),
     };
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
-    // A second start in one process (tests) keeps the first subscriber.
-    let _ = if json {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init()
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = if json {
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        lines.boxed()
     } else {
-        lines
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .try_init()
+        let lines = lines.with_target(false);
+        lines.with_ansi(io::stderr().is_terminal()).boxed()
     };
-    Ok(())
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = registry().with(lines).with(shared.log.clone()).try_init();
 }

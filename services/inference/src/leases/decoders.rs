@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Error, Result};
-use crate::idle::release_memory;
 use crate::model::spec::InputSpec;
 use crate::preprocess::{Picture, Preprocessor};
 
@@ -205,7 +204,7 @@ impl Shared {
                 let spare = std::mem::take(&mut queue.spare);
                 drop(queue);
                 drop((spare, tools.take()));
-                release_memory();
+                kit::memory::release();
                 queue = self.lock();
             }
         }

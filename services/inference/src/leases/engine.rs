@@ -15,7 +15,6 @@ use super::decoders::Row;
 use super::task::Task;
 use crate::batch::{Batch, Outputs};
 use crate::error::{Error, Result};
-use crate::idle::release_memory;
 use crate::session::{Canceller, Session};
 
 /// A device without work gives its buffers back after this.
@@ -255,7 +254,7 @@ impl<R: Run> Device<R> {
             if wait.timed_out() && self.single.is_some() {
                 drop(inbox);
                 self.single = None;
-                release_memory();
+                kit::memory::release();
                 inbox = shared.lock();
             }
         }
