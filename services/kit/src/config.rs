@@ -1,6 +1,6 @@
 //! The flags that every service has.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -82,7 +82,7 @@ pub struct Shared {
     /// What to log: `error`, `warn`, `info`, `debug`, `trace`, or `target=level,…`.
     #[arg(long, env = "KUMO_LOG", value_name = "FILTER", default_value = "info",
           value_parser = log_filter)]
-    pub log: Targets,
+    pub log: Arc<Targets>,
 
     /// How log lines look.
     #[arg(long, env = "KUMO_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
@@ -133,11 +133,12 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(number))
 }
 
-/// Reads what to log: a level, or `target=level`, or several of these with commas between.
+/// Reads what to log: a level, or `target=level`, or several of these with commas between. Shared,
+/// since it is half a KB and flags are copied into many places.
 ///
 /// # Errors
 /// If a part is neither, with what is wrong with it.
-pub fn log_filter(text: &str) -> Result<Targets, String> {
+pub fn log_filter(text: &str) -> Result<Arc<Targets>, String> {
     // To the library a word without a level is a target, and none at all the level of errors: with
     // a level mistyped next to nothing would be logged.
     let wrong = |part: &&str| {
@@ -149,7 +150,8 @@ pub fn log_filter(text: &str) -> Result<Targets, String> {
             "{part:?} is no level (off, error, warn, info, debug, trace) and no target=level"
         ));
     }
-    text.parse::<Targets>().map_err(|error| error.to_string())
+    let filter = text.parse::<Targets>();
+    filter.map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// Processors that this process may use, at least 1.

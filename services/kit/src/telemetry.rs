@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{Layer, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt,
+};
 
 use crate::config::{LogFormat, Shared};
 
@@ -21,6 +23,7 @@ pub fn start(shared: &Shared) {
         let lines = lines.with_target(false);
         lines.with_ansi(io::stderr().is_terminal()).boxed()
     };
+    let filter = Targets::clone(&shared.log);
     // A second start in one process (tests) keeps the first subscriber.
-    let _ = registry().with(lines).with(shared.log.clone()).try_init();
+    let _ = registry().with(lines).with(filter).try_init();
 }
