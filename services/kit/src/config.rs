@@ -46,9 +46,14 @@ pub struct Shared {
     #[arg(long, env = "KUMO_INSTANCE", value_name = "NAME", value_parser = instance_name)]
     pub instance: Option<String>,
 
-    /// Who may call this service: lines of `NAME SCOPE[,SCOPE…] sha256:HASH`.
+    /// Who may call this service: lines of `NAME SCOPE[,SCOPE…] sha256:HASH [expires:TIME]`, as
+    /// `kumo token` writes them; by default DATA/auth if it is there. Changes count within seconds.
     #[arg(long, env = "KUMO_AUTH_FILE", value_name = "FILE")]
     pub auth_file: Option<PathBuf>,
+
+    /// Token of the first administrator; by default DATA/admin.token, which the store makes.
+    #[arg(long, env = "KUMO_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
 
     /// Token to show to other services; by default that of the local owner, DATA/local.token.
     #[arg(long, env = "KUMO_TOKEN_FILE", value_name = "FILE")]

@@ -15,7 +15,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 
 use crate::{
-    auth::{self, Authority, Credential},
+    auth::{self, Authority, Credential, Source, Sources},
     code::{self, Code, Fault},
     config::{Configured, Shared},
     health::Health,
@@ -267,7 +267,16 @@ impl Context {
             Some(path) => Credential::read(path)?,
             None => local.clone(),
         };
-        let authority = Authority::load(Some(&local), shared.auth_file.as_deref())?;
+        let usual = |name| shared.data.join(name);
+        let named = (
+            shared.admin_token_file.as_deref(),
+            shared.auth_file.as_deref(),
+        );
+        let authority = Authority::load(Sources {
+            local: Some(local),
+            admin: Some(Source::named_or(named.0, usual("admin.token"))),
+            auth_file: Some(Source::named_or(named.1, usual("auth"))),
+        })?;
 
         let wanted = shared.listen.unwrap_or(default_listen);
         let listener = bind(wanted, "--listen", shared.insecure).await?;
@@ -300,6 +309,20 @@ impl Context {
             admin_address,
             _announced: announced.map(Arc::new),
         })
+    }
+
+    /// Makes the token of the first administrator, `DATA/admin.token`, unless `--admin-token-file`
+    /// names one. It counts from anywhere, so that the cluster can be reached from other machines
+    /// before anybody was given a token.
+    ///
+    /// # Errors
+    /// If it can be neither read nor made.
+    pub fn make_first_admin(&self) -> Result<(), auth::Error> {
+        if self.shared.admin_token_file.is_some() {
+            return Ok(());
+        }
+        Credential::kept(&self.shared.data.join("admin.token"))?;
+        self.authority.refresh()
     }
 
     /// Address of the gRPC listener, with the port that was given.

@@ -21,7 +21,7 @@ use tower::Service;
 pub use accept::Peer;
 
 use crate::{
-    auth::{Principal, Scope},
+    auth::{Authority, Principal, REFRESH, Scope},
     code::{Code, Fault},
     health::Health,
     layers::{Rules, Scopes, wrap},
@@ -35,11 +35,11 @@ const COMMON: &[(&str, Scope)] = &[
     ("/grpc.health.v1.Health/Watch", Scope::Read),
     (
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        Scope::Read,
+        Scope::Metrics,
     ),
     (
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        Scope::Read,
+        Scope::Metrics,
     ),
 ];
 
@@ -161,6 +161,10 @@ impl Context {
                 self.shutdown.clone(),
             ),
         );
+        self.tasks.spawn(
+            "credentials",
+            follow(self.authority.clone(), self.shutdown.clone()),
+        );
         let rules = Rules {
             authority: self.authority.clone(),
             scopes: Arc::new(api.scopes),
@@ -230,6 +234,23 @@ impl Context {
             .http2_max_header_list_size(16 << 10)
             .serve_with_incoming_shutdown(service, connections, shutdown.begun())
             .await
+    }
+}
+
+/// Keeps up with the files that say who may call. Looking at two small files does not block to speak
+/// of.
+async fn follow(authority: Arc<Authority>, shutdown: crate::Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH) => {}
+            () = shutdown.begun() => return,
+        }
+        if let Err(error) = authority.refresh() {
+            tracing::error!(
+                error.reason = error.reason(),
+                "who may call stays as it was: {error}"
+            );
+        }
     }
 }
 

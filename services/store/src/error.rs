@@ -63,6 +63,9 @@ pub enum Error {
     /// Serving failed.
     #[error(transparent)]
     Serve(#[from] kit::server::Error),
+    /// The first administrator's token cannot be made.
+    #[error(transparent)]
+    Credentials(#[from] kit::auth::Error),
 }
 
 impl Error {
@@ -104,6 +107,7 @@ impl Fault for Error {
             Self::Stopping => Code::Unavailable,
             Self::Panicked(_) | Self::EngineDied | Self::Thread(_) => Code::Internal,
             Self::Serve(error) => error.code(),
+            Self::Credentials(error) => error.code(),
         }
     }
 
@@ -121,6 +125,7 @@ impl Fault for Error {
             Self::EngineDied => "ENGINE_DIED",
             Self::Thread(_) => "NO_THREAD",
             Self::Serve(error) => error.reason(),
+            Self::Credentials(error) => error.reason(),
         }
     }
 
@@ -157,7 +162,8 @@ impl Fault for Error {
             | Self::Panicked(_)
             | Self::EngineDied
             | Self::Thread(_)
-            | Self::Serve(_) => Vec::new(),
+            | Self::Serve(_)
+            | Self::Credentials(_) => Vec::new(),
         }
     }
 
@@ -176,7 +182,8 @@ impl Fault for Error {
             | Self::Panicked(_)
             | Self::EngineDied
             | Self::Thread(_)
-            | Self::Serve(_) => None,
+            | Self::Serve(_)
+            | Self::Credentials(_) => None,
         }
     }
 }

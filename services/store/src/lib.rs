@@ -31,6 +31,7 @@ const CLOSING: Duration = Duration::from_secs(15);
 /// If the database cannot be opened, or cannot be trusted any more: then the process must end and
 /// be started anew.
 pub async fn serve(config: Config, cx: Context) -> Result<(), Error> {
+    cx.make_first_admin()?;
     let database = cx.health.condition("database");
     database.waiting("opening");
     let (engine, mut thread) = Engine::spawn(&config, &cx, database)?;

@@ -1,7 +1,8 @@
 //! What happens to a stream of answers after the handler has returned: it may panic, outlive its
-//! deadline, and it counts as a call in progress until it ends.
+//! deadline or its caller's token, and it counts as a call in progress until it ends.
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
@@ -19,9 +20,9 @@ use super::deadline::expired;
 use crate::code::{Code, plain};
 
 /// A response body that is watched to its end.
-#[derive(Debug)]
 pub(crate) struct Tail {
     body: Option<Body>,
+    until: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
     deadline: Option<Pin<Box<Sleep>>>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -30,6 +31,7 @@ impl Tail {
     pub(crate) fn new(body: Body) -> Self {
         Self {
             body: Some(body),
+            until: None,
             deadline: None,
             permit: None,
         }
@@ -51,6 +53,14 @@ impl Tail {
         }
     }
 
+    /// Ends the stream with the status that `end` gives, as soon as it does.
+    pub(crate) fn until(self, end: impl Future<Output = Status> + Send + 'static) -> Self {
+        Self {
+            until: Some(Box::pin(end)),
+            ..self
+        }
+    }
+
     /// Ends the stream with `status`, whatever the body still wanted to say.
     fn end_with(&mut self, status: &Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.finish();
@@ -63,8 +73,17 @@ impl Tail {
 
     fn finish(&mut self) {
         self.body = None;
+        self.until = None;
         self.deadline = None;
         self.permit = None;
+    }
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tail")
+            .field("body", &self.body)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,6 +95,14 @@ impl http_body::Body for Tail {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.body.is_none() {
+            return Poll::Ready(None);
+        }
+        // Asked first: a stream that always has more to say ends, too.
+        let until = self.until.as_mut();
+        if let Some(Poll::Ready(status)) = until.map(|end| end.as_mut().poll(cx)) {
+            return self.end_with(&status);
+        }
         let Some(body) = self.body.as_mut() else {
             return Poll::Ready(None);
         };

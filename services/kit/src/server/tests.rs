@@ -1,6 +1,7 @@
 //! The server as clients see it: who is let in, what a panic or a late answer looks like.
 
 mod lifetime;
+mod tokens;
 
 use std::{net::SocketAddr, pin::Pin, time::Instant};
 

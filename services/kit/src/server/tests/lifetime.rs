@@ -164,42 +164,46 @@ async fn beyond_loopback_needs_insecure() {
     assert!(open(&["--insecure"]).await.is_ok());
 }
 
+/// What reflection of one version lists, sorted.
+macro_rules! listed {
+    ($version:ident, $peer:expr) => {{
+        use tonic_reflection::pb::$version::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        };
+        let ask = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut answers = ServerReflectionClient::new($peer.channel())
+            .server_reflection_info(stream::iter([ask]))
+            .await
+            .expect("answers")
+            .into_inner();
+        let answer = answers.message().await.expect("answers").expect("once");
+        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+            panic!("not a list: {answer:?}");
+        };
+        let names = list.service.into_iter().map(|service| service.name);
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }};
+}
+pub(super) use listed;
+
 #[tokio::test]
 async fn reflection_lists_what_is_served_in_both_versions() {
-    use tonic_reflection::pb::v1alpha::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-    };
     let cluster = Cluster::start(&[]).await;
-    let channel = cluster.peer(&cluster.cx.credential).channel();
-    let ask = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = ServerReflectionClient::new(channel)
-        .server_reflection_info(stream::iter([ask]))
-        .await
-        .expect("answers")
-        .into_inner();
-    let answer = answers.message().await.expect("answers").expect("once");
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("not a list: {answer:?}");
-    };
-    let mut names: Vec<String> = list
-        .service
-        .into_iter()
-        .map(|service| service.name)
-        .collect();
-    names.sort();
-    assert_eq!(
-        names,
-        [
-            "grpc.health.v1.Health",
-            "grpc.reflection.v1.ServerReflection",
-            "grpc.reflection.v1alpha.ServerReflection",
-            "kumo.node.v1.ProcessService",
-            "kumo.store.v1.AdminService",
-            "kumo.store.v1.FeedService",
-        ]
-    );
+    let expected = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "kumo.node.v1.ProcessService",
+        "kumo.store.v1.AdminService",
+        "kumo.store.v1.FeedService",
+    ];
+    let peer = cluster.peer(&cluster.cx.credential);
+    assert_eq!(listed!(v1, peer), expected);
+    assert_eq!(listed!(v1alpha, peer), expected);
 }
