@@ -7,7 +7,7 @@ use kit::{Credential, config::default_data};
 
 use crate::{
     completions, contract, duplicates, edit, error::Error, post, predict, queue, records, rejected,
-    retry, search, similar, status, tasks, trash, up,
+    retry, search, similar, status, tasks, token, trash, up,
 };
 
 /// The commands as a newcomer meets them.
@@ -40,6 +40,7 @@ Look after it:
   models       List the models and how far each is
   roots        List the watched folders
   memory       Show where the memory of every process goes
+  token        Make, list and revoke tokens for other people and machines
 
 For programs:
   proto        Write the contract, to make clients from
@@ -163,6 +164,8 @@ pub(crate) enum Command {
     /// Show where the memory of every process goes.
     #[command(after_help = crate::memory::HELP)]
     Memory,
+    /// Make, list and revoke tokens for other people and machines.
+    Token(token::Flags),
     /// List the watched folders.
     #[command(after_help = crate::roots::HELP)]
     Roots,

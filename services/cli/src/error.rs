@@ -111,8 +111,8 @@ impl Error {
                 code: Code::Unauthenticated,
                 ..
             } => {
-                "the token is that of DATA/local.token; name the data folder of the cluster with \
-                 --data, or a token of its auth file with --token-file"
+                "the token shown is that of --token-file, else DATA/local.token; name the data folder \
+                 of the cluster with --data, or make a token there with `kumo token create`"
             }
             Self::Refused {
                 code: Code::Internal,

@@ -32,6 +32,7 @@ mod search;
 mod similar;
 mod status;
 mod tasks;
+mod token;
 mod trash;
 mod up;
 

@@ -14,7 +14,7 @@ use crate::{
     memory, models, nodes, post, predict, queue, records, rejected, retry, roots, search, similar,
     status, tasks,
     terminal::{Terminal, escape},
-    trash, up,
+    token, trash, up,
 };
 
 /// What a command is handed.
@@ -110,6 +110,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<u8, Error> {
         Command::Tasks(flags) => tasks::run(&flags, session).await,
         Command::Retry(flags) => retry::run(flags, session).await,
         Command::Memory => memory::run(session).await,
+        Command::Token(flags) => token::run(&flags, session),
         Command::Roots => roots::run(session).await,
         Command::Models => models::run(session).await,
         Command::Nodes => nodes::run(session).await,

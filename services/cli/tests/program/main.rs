@@ -7,5 +7,6 @@ mod follow;
 mod refusals;
 mod search;
 mod similar;
+mod token;
 mod unread;
 mod up;
