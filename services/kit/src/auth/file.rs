@@ -12,7 +12,7 @@ use std::{
     fmt,
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -218,7 +218,16 @@ impl Book {
                 .create_new(true)
                 .mode(0o600)
                 .open(&draft)?;
-            if let Ok(before) = fs::metadata(&self.path) {
+            // Whoever runs the services must be able to read it, though root may be writing.
+            let before = fs::metadata(&self.path);
+            let like = before
+                .as_ref()
+                .map_or_else(|_| self.folder.metadata(), |m| Ok(m.clone()))?;
+            let made = file.metadata()?;
+            if (like.uid(), like.gid()) != (made.uid(), made.gid()) {
+                fchown(&file, Some(like.uid()), Some(like.gid()))?;
+            }
+            if let Ok(before) = before {
                 file.set_permissions(before.permissions())?;
             }
             file.write_all(text.as_bytes())?;

@@ -256,6 +256,29 @@ fn what_is_revoked_counts_no_longer_and_comments_stay() {
 }
 
 #[test]
+fn the_file_stays_with_whoever_runs_the_services() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let data = folder();
+    let path = data.path().join("auth");
+    // Only root can give a file away; anybody else is whoever runs the services.
+    let service = match rustix::process::geteuid().is_root() {
+        true => 12_345,
+        false => rustix::process::geteuid().as_raw(),
+    };
+    chown(data.path(), Some(service), None).expect("gives the folder away");
+    for name in ["den", "phone"] {
+        let credential = Credential::fresh().expect("made");
+        file::add(&path, &grant(name, &credential, &[Scope::Read])).expect("adds");
+        let metadata = fs::metadata(&path).expect("is there");
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (service, 0o600));
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("sets");
+    file::revoke(&path, |grant| &*grant.name == "den").expect("revokes");
+    let metadata = fs::metadata(&path).expect("is there");
+    assert_eq!((metadata.uid(), metadata.mode() & 0o777), (service, 0o640));
+}
+
+#[test]
 fn an_expired_token_is_told_so() {
     let data = folder();
     let path = data.path().join("auth");
