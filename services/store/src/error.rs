@@ -192,6 +192,7 @@ fn core_code(error: &Core) -> Code {
     match error {
         Core::Invalid { .. } | Core::TooMany { .. } => Code::InvalidArgument,
         Core::NotFound { .. } => Code::NotFound,
+        Core::NodeOfAnother { .. } => Code::PermissionDenied,
         Core::Exhausted { .. } | Core::DiskFull => Code::ResourceExhausted,
         Core::NotRegistered { .. }
         | Core::NotTrashed { .. }
@@ -221,6 +222,7 @@ fn core_reason(error: &Core) -> &'static str {
         },
         Core::Exhausted { .. } => "NUMBERS_EXHAUSTED",
         Core::NotRegistered { .. } => "STALE_INCARNATION",
+        Core::NodeOfAnother { .. } => "NODE_OF_ANOTHER",
         Core::NotTrashed { .. } => "NOT_TRASHED",
         Core::ResyncRequired { .. } => "RESYNC_REQUIRED",
         Core::InUse { .. } => "STORE_LOCKED",

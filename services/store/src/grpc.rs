@@ -31,7 +31,8 @@ use proto::store::v1::{
     source_record_service_server::SourceRecordServiceServer, tag_service_server::TagServiceServer,
     task_service_server::TaskServiceServer, trash_service_server::TrashServiceServer,
 };
-use tonic::Status;
+use store_core::node::Subject;
+use tonic::{Request, Status};
 
 use crate::{Error, engine::Engine};
 
@@ -164,6 +165,15 @@ pub(crate) fn api(engine: &Engine, cx: &Context) -> Api {
 }
 
 /// What the client sees of an error.
+/// Whose token a request shows.
+fn subject<T>(request: &Request<T>) -> Subject {
+    let principal = kit::server::principal(request);
+    Subject {
+        name: principal.name.to_string(),
+        admin: principal.may(Scope::Admin),
+    }
+}
+
 fn refuse(error: impl Into<Error>) -> Status {
     let error: Error = error.into();
     if let Error::Core(store_core::Error::Corrupt { .. }) = &error {

@@ -57,6 +57,17 @@ pub enum Error {
         /// The incarnation it called with.
         incarnation: u64,
     },
+    /// The node was registered with the token of somebody else.
+    #[error(
+        "node {name:?} belongs to {owner:?}, who registered it; give yours another --instance, or come \
+         back when that one is offline and holds no leases"
+    )]
+    NodeOfAnother {
+        /// Name of the node.
+        name: String,
+        /// Whose it is.
+        owner: String,
+    },
     /// A cursor of another database, or one from before a restore: read everything again.
     #[error(
         "cursor (epoch {epoch}, seq {seq}) does not belong to this feed (epoch {now_epoch}, seq {now_seq}); read everything again"

@@ -11,7 +11,7 @@ use crate::embedding::EmbedResult;
 use crate::lease::{Claim, Holder};
 use crate::location::Found;
 use crate::model::{Label, LabelCategory, Model, NewModel, Registration};
-use crate::node::NewNode;
+use crate::node::{NewNode, Subject};
 use crate::post::{Content, NewPost, Registered, Sample};
 use crate::prediction::TagResult;
 use crate::query::Query;
@@ -124,8 +124,8 @@ impl Scene {
     pub(crate) fn node(&mut self, number: u32, incarnation: u64, models: &[u32]) -> Holder {
         let mut new = node(number, incarnation, models);
         new.kind = self.model(models[0]).unwrap().kind;
-        self.run(|w| w.register_node(&new, NOW));
-        self.holder(&new.name, incarnation).unwrap()
+        self.run(|w| w.register_node(&new, &owner(), NOW));
+        self.holder(&new.name, incarnation, &owner()).unwrap()
     }
 
     pub(crate) fn lease(&mut self, holder: Holder, model: u32, max: usize) -> Leased {
@@ -242,7 +242,15 @@ pub(crate) fn watcher(incarnation: u64) -> NewWatcher {
     }
 }
 
-fn node(number: u32, incarnation: u64, models: &[u32]) -> NewNode {
+/// The local owner.
+pub(crate) fn owner() -> Subject {
+    Subject {
+        name: "owner".to_owned(),
+        admin: true,
+    }
+}
+
+pub(crate) fn node(number: u32, incarnation: u64, models: &[u32]) -> NewNode {
     NewNode {
         name: format!("node-{number}"),
         incarnation,

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/0002_facts.sql"),
     include_str!("../schema/0003_embeddings.sql"),
     include_str!("../schema/0004_trash_time.sql"),
+    include_str!("../schema/0005_subjects.sql"),
 ];
 
 /// `application_id` of our databases: "KUMO". The first step sets it.

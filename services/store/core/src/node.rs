@@ -74,6 +74,15 @@ pub struct NewNode {
     pub version: String,
 }
 
+/// Who asks for a node: the name of his token in the auth file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// His name.
+    pub name: String,
+    /// Whether he may act for the nodes of others.
+    pub admin: bool,
+}
+
 /// A node as the store knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -139,23 +148,44 @@ impl Store {
 
     /// The holder that a node's name and incarnation stand for. Whether the incarnation is today's
     /// is for the lease protocol to say.
-    pub fn holder(&self, name: &str, incarnation: u64) -> Result<Holder, Error> {
+    pub fn holder(&self, name: &str, incarnation: u64, subject: &Subject) -> Result<Holder, Error> {
+        let known = self.known_node(name)?;
+        let (node, owner) = known.ok_or_else(|| not_registered("node", name, incarnation))?;
+        if !subject.may_act_for(&owner) {
+            return Err(of_another(name, owner));
+        }
+        Ok(Holder { node, incarnation })
+    }
+
+    /// Number and subject of the node of a name.
+    pub(crate) fn known_node(&self, name: &str) -> Result<Option<(NodeId, String)>, Error> {
         let mut select = self
             .conn
-            .prepare_cached("SELECT id FROM node WHERE name = ?1 AND forgotten = 0")?;
-        let node = select
-            .query_row(params![name], |row| row.get(0))
-            .optional()?;
-        let node = node.ok_or_else(|| not_registered("node", name, incarnation))?;
-        Ok(Holder { node, incarnation })
+            .prepare_cached("SELECT id, subject FROM node WHERE name = ?1 AND forgotten = 0")?;
+        let known = select.query_row(params![name], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(known.optional()?)
     }
 }
 
 impl Write<'_> {
     /// Announces an inference process. A new incarnation tells that the old one is gone; returns
     /// how many tasks it had running, which are suspects now.
-    pub fn register_node(&mut self, new: &NewNode, now: Now) -> Result<u32, Error> {
+    ///
+    /// Its name belongs to `subject` from then on. Another may have it only while it is offline and
+    /// holds nothing: then there is nothing to take over.
+    pub fn register_node(
+        &mut self,
+        new: &NewNode,
+        subject: &Subject,
+        now: Now,
+    ) -> Result<u32, Error> {
         check_name("node name", &new.name)?;
+        if let Some((id, owner)) = self.known_node(&new.name)? {
+            let busy = self.store.presence.node_online(id, now) || self.store.leases.held(id) > 0;
+            if busy && !subject.may_act_for(&owner) {
+                return Err(of_another(&new.name, owner));
+            }
+        }
         for (what, text) in [
             ("device proof", &new.device_proof),
             ("address", &new.address),
@@ -175,7 +205,7 @@ impl Write<'_> {
                 ));
             }
         }
-        let id = self.write_node(new, now)?;
+        let id = self.write_node(new, subject, now)?;
         let holder = Holder {
             node: id,
             incarnation: new.incarnation,
@@ -187,7 +217,7 @@ impl Write<'_> {
 
     /// Updates before it inserts, so that coming back uses up no number. The incarnation of a known
     /// node is for the lease protocol to change.
-    fn write_node(&mut self, new: &NewNode, now: Now) -> Result<NodeId, Error> {
+    fn write_node(&mut self, new: &NewNode, subject: &Subject, now: Now) -> Result<NodeId, Error> {
         let bound = params![
             new.name,
             new.kind.code(),
@@ -197,13 +227,14 @@ impl Write<'_> {
             new.version,
             now.unix_ms,
             new.incarnation.cast_signed(),
+            subject.name,
         ];
         let known = self
             .conn
             .prepare_cached(
                 "UPDATE node SET kind = ?2, device_class = ?3, device_proof = ?4, address = ?5, \
                  version = ?6, last_seen_ms = ?7, incarnation = coalesce(incarnation, ?8), \
-                 forgotten = 0 WHERE name = ?1 RETURNING id",
+                 subject = ?9, forgotten = 0 WHERE name = ?1 RETURNING id",
             )?
             .query_row(bound, |row| row.get(0))
             .optional()?;
@@ -214,7 +245,8 @@ impl Write<'_> {
             .conn
             .prepare_cached(
                 "INSERT INTO node (name, kind, device_class, device_proof, address, version, \
-                 last_seen_ms, incarnation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+                 last_seen_ms, incarnation, subject) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
             )?
             .query_row(bound, |row| row.get(0))?)
     }
@@ -244,6 +276,20 @@ impl Write<'_> {
     }
 }
 
+impl Subject {
+    /// Whether he may act for a node that `owner` registered.
+    fn may_act_for(&self, owner: &str) -> bool {
+        self.admin || owner.is_empty() || owner == self.name
+    }
+}
+
+fn of_another(name: &str, owner: String) -> Error {
+    Error::NodeOfAnother {
+        name: name.to_owned(),
+        owner,
+    }
+}
+
 pub(crate) fn not_registered(noun: &'static str, name: &str, incarnation: u64) -> Error {
     Error::NotRegistered {
         noun,
@@ -261,4 +307,73 @@ pub(crate) fn check_text(what: &'static str, text: &str) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Subject;
+    use crate::Error;
+    use crate::fixture::{NOW, Scene, later, node};
+    use crate::lease::TTL;
+    use crate::presence::NODE_OFFLINE_AFTER_MS;
+
+    fn subject(name: &str, admin: bool) -> Subject {
+        Subject {
+            name: name.to_owned(),
+            admin,
+        }
+    }
+
+    #[test]
+    fn nobody_acts_for_the_node_of_another_while_it_has_something_to_lose() {
+        let mut scene = Scene::new();
+        let model = scene.tagger(1).id;
+        scene.register([1]);
+        let (den, thief) = (subject("den", false), subject("thief", false));
+        let mut new = node(1, 7, &[model]);
+        scene.run(|w| w.register_node(&new, &den, NOW));
+        let holder = scene.holder(&new.name, 7, &den).unwrap();
+        assert_eq!(scene.lease(holder, model, 1).tasks.len(), 1);
+
+        let refused = scene.holder(&new.name, 7, &thief).unwrap_err();
+        assert!(matches!(refused, Error::NodeOfAnother { .. }), "{refused}");
+        assert!(refused.to_string().contains("den"), "{refused}");
+        scene.holder(&new.name, 7, &subject("root", true)).unwrap();
+        new.incarnation = 8;
+        // There, or silent for long while its leases have not been taken back yet.
+        for when in [NOW, later(NODE_OFFLINE_AFTER_MS + 1)] {
+            let refused = scene.write(|w| w.register_node(&new, &thief, when));
+            assert!(matches!(refused, Err(Error::NodeOfAnother { .. })));
+            scene.holder(&new.name, 7, &den).unwrap();
+        }
+
+        // Then there is nothing to take over, and the name is free.
+        let free = later(NODE_OFFLINE_AFTER_MS + TTL + 1);
+        scene.run(|w| w.tick(free));
+        scene.run(|w| w.register_node(&new, &thief, free));
+        let refused = scene.holder(&new.name, 7, &den).unwrap_err();
+        assert!(matches!(refused, Error::NodeOfAnother { .. }), "{refused}");
+        scene.reopen();
+        scene.holder(&new.name, 8, &thief).unwrap();
+        assert!(
+            scene.holder(&new.name, 8, &den).is_err(),
+            "also after a restart"
+        );
+    }
+
+    #[test]
+    fn a_node_from_before_belongs_to_whoever_registers_it_next() {
+        let mut scene = Scene::new();
+        let model = scene.tagger(1).id;
+        let (den, other) = (subject("den", false), subject("other", false));
+        let new = node(1, 7, &[model]);
+        scene.run(|w| w.register_node(&new, &den, NOW));
+        scene
+            .conn
+            .execute("UPDATE node SET subject = ''", [])
+            .unwrap();
+        scene.holder(&new.name, 7, &other).unwrap();
+        scene.run(|w| w.register_node(&new, &other, NOW));
+        assert!(scene.holder(&new.name, 7, &den).is_err());
+    }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use store_core::{
     ModelId, Now, Write,
     lease::{Claim, Holder, Refusal},
+    node::Subject,
     task::LeasedTask,
     watcher::Source,
 };
@@ -27,6 +28,8 @@ pub(crate) struct LeaseRequest {
     pub(crate) node: String,
     /// Incarnation.
     pub(crate) incarnation: u64,
+    /// Whose token it shows.
+    pub(crate) subject: Subject,
     /// Of which model.
     pub(crate) model: ModelId,
     /// Tasks at most.
@@ -164,7 +167,7 @@ impl Waiter {
 
     fn try_now(&self, write: &mut Write<'_>, now: Now) -> Result<Found, store_core::Error> {
         let request = &self.request;
-        let holder = write.holder(&request.node, request.incarnation)?;
+        let holder = write.holder(&request.node, request.incarnation, &request.subject)?;
         let leased = write.lease_tasks(holder, request.model, request.max, now)?;
         let idle = match leased.refused {
             Some(Refusal::Stopped) => Some(Idle::NodeStopped),

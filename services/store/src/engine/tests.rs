@@ -11,7 +11,7 @@ use store_core::{
     effective::Thresholds,
     location::Found,
     model::{Label, LabelCategory, NewModel, Registration},
-    node::NewNode,
+    node::{NewNode, Subject},
     post::{Content, NewPost, Sample},
     root::{RootKind, RootState, WatchedRoot},
     watcher::NewWatcher,
@@ -223,6 +223,7 @@ async fn leases_that_nobody_read_of_are_given_back() {
     let request = LeaseRequest {
         node: "n".to_owned(),
         incarnation: 1,
+        subject: subject(),
         model: 1,
         max: 1,
         wait_ms: 0,
@@ -248,6 +249,13 @@ async fn leases_that_nobody_read_of_are_given_back() {
         1,
         "taken is taken"
     );
+}
+
+fn subject() -> Subject {
+    Subject {
+        name: "den".to_owned(),
+        admin: false,
+    }
 }
 
 /// Makes a model, its node and one post, which has a task therefore.
@@ -276,7 +284,7 @@ fn a_task(write: &mut Write<'_>, now: Now) -> Result<(), store_core::Error> {
         address: String::new(),
         version: String::new(),
     };
-    write.register_node(&node, now)?;
+    write.register_node(&node, &subject(), now)?;
     write.register_posts(&[a_post()], now).map(|_| ())
 }
 

@@ -15,7 +15,7 @@ use store_core::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Door, at_most, duration, location, model, refuse, timestamp};
+use super::{Door, at_most, duration, location, model, refuse, subject, timestamp};
 use crate::Error;
 
 /// How often a watcher is to be heard of.
@@ -27,10 +27,11 @@ impl NodeService for Door {
         &self,
         request: Request<RegisterNodeRequest>,
     ) -> Result<Response<RegisterNodeResponse>, Status> {
+        let subject = subject(&request);
         let new = new_node(request.into_inner()).map_err(refuse)?;
         let write = self
             .engine
-            .write(move |write, now| write.register_node(&new, now));
+            .write(move |write, now| write.register_node(&new, &subject, now));
         Ok(Response::new(RegisterNodeResponse {
             suspects: write.await.map_err(refuse)?,
         }))

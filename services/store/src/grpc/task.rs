@@ -17,10 +17,11 @@ use proto::store::v1::{
 use store_core::{
     Now, Write,
     lease::{Claim, Holder, Renewal, TTL, Verdict},
+    node::Subject,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Door, at_most, duration, model, refuse};
+use super::{Door, at_most, duration, model, refuse, subject};
 use crate::{Error, engine::LeaseRequest};
 
 /// Most tasks in one call.
@@ -38,7 +39,8 @@ impl TaskService for Door {
         &self,
         request: Request<LeaseTasksRequest>,
     ) -> Result<Response<LeaseTasksResponse>, Status> {
-        let request = lease_request(request.into_inner()).map_err(refuse)?;
+        let subject = subject(&request);
+        let request = lease_request(request.into_inner(), subject).map_err(refuse)?;
         // At shutdown those who wait are sent away with nothing, so that the drain is short.
         let (tasks, idle) = match self.shutdown.or(self.engine.lease(request)).await {
             Some(grants) => grants.map_err(refuse)?.take(),
@@ -51,8 +53,9 @@ impl TaskService for Door {
         &self,
         request: Request<MarkRunningRequest>,
     ) -> Result<Response<MarkRunningResponse>, Status> {
+        let subject = subject(&request);
         let request = request.into_inner();
-        let who = Who(request.node, request.incarnation);
+        let who = Who(request.node, request.incarnation, subject);
         at_most("leases", request.leases.len(), MAX_TASKS).map_err(refuse)?;
         let lost = self
             .claims(who, &request.leases, Act::Run)
@@ -65,8 +68,9 @@ impl TaskService for Door {
         &self,
         request: Request<RenewLeasesRequest>,
     ) -> Result<Response<RenewLeasesResponse>, Status> {
+        let subject = subject(&request);
         let request = request.into_inner();
-        let who = Who(request.node, request.incarnation);
+        let who = Who(request.node, request.incarnation, subject);
         at_most("leases", request.leases.len(), MAX_LEASES).map_err(refuse)?;
         let lost = self
             .claims(who, &request.leases, Act::Renew)
@@ -80,8 +84,9 @@ impl TaskService for Door {
         &self,
         request: Request<CompleteTasksRequest>,
     ) -> Result<Response<CompleteTasksResponse>, Status> {
+        let subject = subject(&request);
         let request = request.into_inner();
-        let who = Who(request.node, request.incarnation);
+        let who = Who(request.node, request.incarnation, subject);
         at_most("results", request.results.len(), MAX_TASKS).map_err(refuse)?;
         let results: Vec<message::Delivered> = request
             .results
@@ -98,8 +103,9 @@ impl TaskService for Door {
         &self,
         request: Request<FailTasksRequest>,
     ) -> Result<Response<FailTasksResponse>, Status> {
+        let subject = subject(&request);
         let request = request.into_inner();
-        let who = Who(request.node, request.incarnation);
+        let who = Who(request.node, request.incarnation, subject);
         at_most("failures", request.failures.len(), MAX_TASKS).map_err(refuse)?;
         let failures: Vec<store_core::task::Failure> = request
             .failures
@@ -127,8 +133,9 @@ impl TaskService for Door {
         &self,
         request: Request<ReleaseLeasesRequest>,
     ) -> Result<Response<ReleaseLeasesResponse>, Status> {
+        let subject = subject(&request);
         let request = request.into_inner();
-        let who = Who(request.node, request.incarnation);
+        let who = Who(request.node, request.incarnation, subject);
         at_most("leases", request.leases.len(), MAX_LEASES).map_err(refuse)?;
         self.claims(who, &request.leases, Act::Release)
             .await
@@ -140,8 +147,9 @@ impl TaskService for Door {
         &self,
         request: Request<ReportCrashRequest>,
     ) -> Result<Response<ReportCrashResponse>, Status> {
+        let subject = subject(&request);
         let request = request.into_inner();
-        let who = Who(request.node, request.incarnation);
+        let who = Who(request.node, request.incarnation, subject);
         let write = self.engine.write(move |write, now| {
             let holder = who.holder(write)?;
             write.report_crash(holder, now)
@@ -198,13 +206,13 @@ impl TaskService for Door {
     }
 }
 
-/// A node by its name and incarnation.
+/// A node by its name and incarnation, and whose token it shows.
 #[derive(Debug, Clone)]
-struct Who(String, u64);
+struct Who(String, u64, Subject);
 
 impl Who {
     fn holder(&self, write: &Write<'_>) -> Result<Holder, store_core::Error> {
-        write.holder(&self.0, self.1)
+        write.holder(&self.0, self.1, &self.2)
     }
 }
 
@@ -281,7 +289,7 @@ impl Door {
     }
 }
 
-fn lease_request(request: LeaseTasksRequest) -> Result<LeaseRequest, Error> {
+fn lease_request(request: LeaseTasksRequest, subject: Subject) -> Result<LeaseRequest, Error> {
     let max = request.max_tasks as usize;
     if max == 0 || max > MAX_TASKS {
         return Err(Error::field("max_tasks", &max, "1 to 256"));
@@ -295,6 +303,7 @@ fn lease_request(request: LeaseTasksRequest) -> Result<LeaseRequest, Error> {
         model: model::name(&request.model)?,
         node: request.node,
         incarnation: request.incarnation,
+        subject,
         max,
         wait_ms: wait.min(MAX_WAIT).as_millis() as u64,
     })

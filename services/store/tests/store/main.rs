@@ -12,5 +12,6 @@ mod matching;
 mod people;
 mod searching;
 mod stopping;
+mod subjects;
 mod trash;
 mod waiting;

@@ -25,7 +25,7 @@ use kumo_store_core::effective::Thresholds;
 use kumo_store_core::embedding::EmbedResult;
 use kumo_store_core::lease::Claim;
 use kumo_store_core::model::{NewModel, Registration};
-use kumo_store_core::node::NewNode;
+use kumo_store_core::node::{NewNode, Subject};
 use kumo_store_core::post::NewPost;
 use kumo_store_core::root::{RootKind, RootState, WatchedRoot};
 use kumo_store_core::task::Outcome;
@@ -160,9 +160,13 @@ fn complete(
     outcome: impl Fn(PostId) -> Outcome,
 ) -> Result<()> {
     let node = node(kind, model);
+    let subject = Subject {
+        name: "filler".to_owned(),
+        admin: true,
+    };
     let registered = store.write(|w| {
-        w.register_node(&node, now())?;
-        w.holder(&node.name, node.incarnation)
+        w.register_node(&node, &subject, now())?;
+        w.holder(&node.name, node.incarnation, &subject)
     });
     let holder = registered?.0;
     let mut progress = Progress::new("tasks completed", posts);

@@ -223,7 +223,8 @@ impl Write<'_> {
 
     /// Stops or resumes leasing to a node; resuming also lifts a stop for failing everything.
     pub fn pause_node(&mut self, name: &str, paused: bool, now: Now) -> Result<(), Error> {
-        let node = self.holder(name, 0)?.node;
+        let known = self.known_node(name)?;
+        let (node, _) = known.ok_or_else(|| not_registered("node", name, 0))?;
         self.protocol(Command::PauseNode { node, paused }, now)
             .map(|_| ())
     }
