@@ -118,11 +118,7 @@ impl Global {
         }
         let path = self.data.join("local.token");
         match Credential::read(&path) {
-            Err(kit::auth::Error::File { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                Err(Error::NeverStarted(self.data.clone()))
-            }
+            Err(error) if error.is_missing() => Err(Error::NeverStarted(self.data.clone())),
             other => Ok(other?),
         }
     }

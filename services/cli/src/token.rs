@@ -154,11 +154,7 @@ fn make(flags: &Create, path: &Path, session: &Session) -> Result<(), Error> {
 
 fn list(path: &Path, session: &Session) -> Result<(), Error> {
     let grants = match file::read(path) {
-        Err(kit::auth::Error::File { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            Vec::new()
-        }
+        Err(error) if error.is_missing() => Vec::new(),
         outcome => outcome?,
     };
     let terminal = &session.terminal;
@@ -202,7 +198,7 @@ fn show(grants: &[Grant], session: &Session) -> Result<(), Error> {
             Some(time) => rfc3339(time),
             None => "never".to_owned(),
         };
-        let scopes: Vec<&str> = grant.scopes.iter().map(|scope| scope.name()).collect();
+        let scopes = grant.scope_names();
         table.row([
             grant.id(),
             grant.name.to_string(),
@@ -214,11 +210,10 @@ fn show(grants: &[Grant], session: &Session) -> Result<(), Error> {
 }
 
 fn as_json(grant: &Grant) -> Value {
-    let scopes: Vec<&str> = grant.scopes.iter().map(|scope| scope.name()).collect();
     json!({
         "id": grant.id(),
         "name": &*grant.name,
-        "scopes": scopes,
+        "scopes": grant.scope_names(),
         "expires": grant.expires.map(rfc3339),
         "expired": grant.expires.is_some_and(|time| time <= SystemTime::now()),
     })

@@ -164,7 +164,6 @@ pub(crate) fn api(engine: &Engine, cx: &Context) -> Api {
         .add(AdminServiceServer::new(door))
 }
 
-/// What the client sees of an error.
 /// Whose token a request shows.
 fn subject<T>(request: &Request<T>) -> Subject {
     let principal = kit::server::principal(request);
@@ -174,6 +173,7 @@ fn subject<T>(request: &Request<T>) -> Subject {
     }
 }
 
+/// What the client sees of an error.
 fn refuse(error: impl Into<Error>) -> Status {
     let error: Error = error.into();
     if let Error::Core(store_core::Error::Corrupt { .. }) = &error {

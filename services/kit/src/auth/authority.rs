@@ -1,7 +1,7 @@
 //! Everybody a service knows, kept up to date with the files that name them.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     net::IpAddr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -71,11 +71,7 @@ impl Source {
     /// Reads it; the default if it need not be there and is not.
     fn read<T: Default>(&self, read: impl Fn(&Path) -> Result<T, Error>) -> Result<T, Error> {
         match read(&self.path) {
-            Err(Error::File { source, .. })
-                if !self.required && source.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok(T::default())
-            }
+            Err(error) if !self.required && error.is_missing() => Ok(T::default()),
             outcome => outcome,
         }
     }
@@ -161,23 +157,28 @@ impl Authority {
         outcome
     }
 
+    /// Tells of changes from now on. Ask for it before [`Authority::identify`], so that none between
+    /// the two is missed.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// Waits until somebody who was let in would not be any more; says why.
     pub(crate) async fn dismissed(
         self: Arc<Self>,
+        mut changes: watch::Receiver<()>,
         principal: Principal,
         from: Option<IpAddr>,
     ) -> Refusal {
-        let mut changes = self.changes.subscribe();
-        loop {
+        // The sender is ours, so there is no end to the changes.
+        while changes.changed().await.is_ok() {
             match self.identify_hash(&principal.hash, from) {
                 Err(refusal) => return refusal,
                 Ok(now) if now.scopes != principal.scopes => return Refusal::Changed,
                 Ok(_) => {}
             }
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
         }
+        std::future::pending().await
     }
 
     /// Finds out who shows this `authorization` header from this address.

@@ -63,6 +63,23 @@ impl Fault for Error {
     }
 }
 
+impl Error {
+    /// For `map_err`: a file that cannot be used.
+    pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether all that is wrong is that the file is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// Refuses a file that others can read or that a group can change. A group may read it: Kubernetes
 /// gives a mounted Secret to the group of the process.
 pub(super) fn refuse_open(path: &Path, metadata: &Metadata) -> Result<(), Error> {

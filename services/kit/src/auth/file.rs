@@ -10,7 +10,7 @@
 
 use std::{
     fmt,
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
@@ -44,6 +44,12 @@ impl Grant {
     #[must_use]
     pub fn id(&self) -> String {
         hex::encode(&self.hash[..6])
+    }
+
+    /// The names of its scopes.
+    #[must_use]
+    pub fn scope_names(&self) -> Vec<&'static str> {
+        self.scopes.iter().map(|scope| scope.name()).collect()
     }
 
     fn parse(line: &str) -> Result<Self, String> {
@@ -83,9 +89,8 @@ fn parse_expiry(field: &str) -> Result<SystemTime, String> {
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.name()).collect();
-        let hash = hex::encode(&self.hash);
-        write!(f, "{} {} sha256:{hash}", self.name, scopes.join(","))?;
+        let (scopes, hash) = (self.scope_names().join(","), hex::encode(&self.hash));
+        write!(f, "{} {scopes} sha256:{hash}", self.name)?;
         match self.expires {
             Some(time) => write!(f, " expires:{}", prost_types::Timestamp::from(time)),
             None => Ok(()),
@@ -98,9 +103,8 @@ impl fmt::Display for Grant {
 /// # Errors
 /// If it cannot be read, is readable by others, too large, or has a malformed line.
 pub fn read(path: &Path) -> Result<Vec<Grant>, Error> {
-    let file = File::open(path).map_err(cannot("read", path))?;
-    let (text, _) = text(path, &file)?;
-    grants(path, &text)
+    let file = File::open(path).map_err(Error::file("read", path))?;
+    grants(path, &text(path, &file)?)
 }
 
 /// Adds a grant; the file is made (0600) if it is not there.
@@ -151,27 +155,19 @@ fn grants(path: &Path, text: &str) -> Result<Vec<Grant>, Error> {
     .collect()
 }
 
-fn text(path: &Path, file: &File) -> Result<(String, Metadata), Error> {
-    let metadata = file.metadata().map_err(cannot("read", path))?;
+fn text(path: &Path, file: &File) -> Result<String, Error> {
+    let metadata = file.metadata().map_err(Error::file("read", path))?;
     refuse_open(path, &metadata)?;
     let mut text = String::new();
     let mut bounded = file.take(MOST_BYTES + 1);
     bounded
         .read_to_string(&mut text)
-        .map_err(cannot("read", path))?;
+        .map_err(Error::file("read", path))?;
     if text.len() as u64 > MOST_BYTES {
         let source = io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 2 MiB");
-        return Err(cannot("read", path)(source));
+        return Err(Error::file("read", path)(source));
     }
-    Ok((text, metadata))
-}
-
-fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::File {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+    Ok(text)
 }
 
 /// The file while it is changed. Its folder is locked, so that two who change it do so in turn.
@@ -189,13 +185,13 @@ impl Book {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let folder = File::open(folder).map_err(cannot("change", &path))?;
+        let folder = File::open(folder).map_err(Error::file("change", &path))?;
         flock(&folder, FlockOperation::LockExclusive)
-            .map_err(|errno| cannot("change", &path)(errno.into()))?;
+            .map_err(|errno| Error::file("change", &path)(errno.into()))?;
         let text = match File::open(&path) {
-            Ok(file) => text(&path, &file)?.0,
+            Ok(file) => text(&path, &file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(cannot("read", &path)(error)),
+            Err(error) => return Err(Error::file("read", &path)(error)),
         };
         Ok(Self { path, folder, text })
     }
@@ -235,6 +231,6 @@ impl Book {
             fs::rename(&draft, &self.path)?;
             self.folder.sync_all()
         };
-        written().map_err(cannot("change", &self.path))
+        written().map_err(Error::file("change", &self.path))
     }
 }

@@ -333,7 +333,8 @@ async fn whoever_is_revoked_is_dismissed_and_others_stay() {
     let authority = Arc::new(Authority::load(named(&path)).expect("loads"));
     let stay = |credential: &Credential| {
         let principal = shown(&authority, credential).expect("is let in");
-        Box::pin(authority.clone().dismissed(principal, AWAY))
+        let changes = authority.changes();
+        Box::pin(authority.clone().dismissed(changes, principal, AWAY))
     };
     let moment = Duration::from_millis(20);
     let (first, mut second, mut third) = (stay(&one), stay(&two), stay(&short));

@@ -34,21 +34,14 @@ impl Credential {
     /// # Errors
     /// If the file cannot be read, is readable by others, or holds no token.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file = |action| {
-            move |source| Error::File {
-                action,
-                path: path.to_owned(),
-                source,
-            }
-        };
-        let metadata = fs::metadata(path).map_err(file("read"))?;
+        let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
         refuse_open(path, &metadata)?;
         if metadata.len() > 4096 {
             return Err(Error::NoToken {
                 path: path.to_owned(),
             });
         }
-        let text = fs::read_to_string(path).map_err(file("read"))?;
+        let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
         let token = text.trim_end_matches(['\n', '\r']);
         let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
         if !visible || !(16..=512).contains(&token.len()) {
@@ -76,14 +69,10 @@ impl Credential {
     /// If it can be neither read nor made.
     pub(crate) fn kept(path: &Path) -> Result<Self, Error> {
         match Self::read(path) {
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.is_missing() => {}
             other => return other,
         }
-        make_token(path).map_err(|source| Error::File {
-            action: "make",
-            path: path.to_owned(),
-            source,
-        })?;
+        make_token(path).map_err(Error::file("make", path))?;
         Self::read(path)
     }
 

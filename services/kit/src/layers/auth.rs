@@ -116,6 +116,7 @@ where
         let path = request.uri().path().to_owned();
         let scope = self.scopes.get(&*path).copied().unwrap_or(Scope::Admin);
         let from = request.extensions().get::<Peer>().map(Peer::ip);
+        let changes = self.authority.changes();
         let principal = match self.check(&request, scope, from) {
             Ok(principal) => principal,
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
@@ -126,7 +127,8 @@ where
         Box::pin(async move {
             let response = answer.await?;
             audit(&principal, scope, &path, &response);
-            let dismissed = async move { refused(authority.dismissed(principal, from).await) };
+            let dismissed = authority.dismissed(changes, principal, from);
+            let dismissed = async move { refused(dismissed.await) };
             Ok(response.map(|body| Body::new(Tail::new(body).until(dismissed))))
         })
     }
